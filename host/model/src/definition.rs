@@ -1,0 +1,184 @@
+//! What a module says about its walkers, checked before anything else may rely on it.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Json, Limits, is_name};
+
+/// More fields than any walker has; keeps checking one invocation cheap.
+pub const MAX_FIELDS: usize = 256;
+
+/// A walker as its module defines it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    /// The name it is invoked by.
+    pub name: String,
+    /// The author's own words.
+    pub doc: String,
+    /// Runs in the background; else the caller waits for its reports.
+    #[serde(rename = "async")]
+    pub is_async: bool,
+    /// May be invoked without a token.
+    #[serde(rename = "public")]
+    pub is_public: bool,
+    /// The node types it may enter; `Root` is a root, `*` any node.
+    pub enters: Vec<String>,
+    /// Its fields, in source order.
+    pub fields: Vec<Field>,
+    /// What its author asked for beyond that.
+    pub settings: Settings,
+}
+
+/// One field of a walker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// JSON Schema (2020-12) of its values.
+    pub schema: Json,
+    /// The value when the caller leaves it out; `None` makes it required.
+    pub default: Option<Json>,
+    /// The author's own words.
+    pub doc: String,
+}
+
+/// What a walker's author may ask for. All optional; a key that this host does not know is refused at upload.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The wall-clock limit, in milliseconds; only ever lowers the host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// The fuel limit; only ever lowers the host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
+    /// The memory limit, in bytes; only ever lowers the host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
+
+/// A definition that cannot be published, in words for its author.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidDefinition(String);
+
+impl Definition {
+    /// The limits for a run of this walker under the host's `ceiling`.
+    pub fn limits(&self, ceiling: Limits) -> Limits {
+        let lower = |asked: Option<u64>, ceiling: u64| asked.map_or(ceiling, |asked| asked.min(ceiling));
+        Limits {
+            time_ms: lower(self.settings.timeout_ms, ceiling.time_ms),
+            fuel: lower(self.settings.fuel, ceiling.fuel),
+            memory_bytes: lower(self.settings.memory_bytes, ceiling.memory_bytes),
+            ..ceiling
+        }
+    }
+
+    /// Whether it has an ability for nodes of this type (empty for a root).
+    pub fn may_enter(&self, kind: &str) -> bool {
+        let kind = if kind.is_empty() { "Root" } else { kind };
+        self.enters.iter().any(|entered| entered == kind || entered == "*")
+    }
+
+    /// Checks one module's definitions together.
+    ///
+    /// # Errors
+    /// The first mistake: no walkers at all, a bad or repeated name, too many fields.
+    pub fn check_all(definitions: &[Self]) -> Result<(), InvalidDefinition> {
+        if definitions.is_empty() {
+            return Err(InvalidDefinition(
+                "the module defines no walkers; add #[walker] to at least one struct".into(),
+            ));
+        }
+        let mut names = HashSet::new();
+        for definition in definitions {
+            definition.check()?;
+            if !names.insert(definition.name.as_str()) {
+                return Err(InvalidDefinition(format!("the module defines two walkers called {:?}", definition.name)));
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), InvalidDefinition> {
+        let fail = |what: String| Err(InvalidDefinition(what));
+        let form = "expected a letter or _, then up to 63 letters, digits or _";
+        if !is_name(&self.name) {
+            return fail(format!("{:?} cannot name a walker; {form}", self.name));
+        }
+        if self.fields.len() > MAX_FIELDS {
+            return fail(format!(
+                "walker {} has {} fields; at most {MAX_FIELDS} are allowed",
+                self.name,
+                self.fields.len()
+            ));
+        }
+        let mut names = HashSet::new();
+        for field in &self.fields {
+            if !is_name(&field.name) {
+                return fail(format!("{:?} cannot name a field of walker {}; {form}", field.name, self.name));
+            }
+            if !names.insert(field.name.as_str()) {
+                return fail(format!("walker {} has two fields called {:?}", self.name, field.name));
+            }
+        }
+        for kind in &self.enters {
+            if kind != "*" && !is_name(kind) {
+                return fail(format!("walker {} enters {kind:?}, which cannot name a node type; {form}", self.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition(name: &str) -> Definition {
+        Definition {
+            name: name.into(),
+            doc: String::new(),
+            is_async: true,
+            is_public: false,
+            enters: vec!["Root".into()],
+            fields: vec![Field { name: "value".into(), schema: Json::of(&true), default: None, doc: String::new() }],
+            settings: Settings::default(),
+        }
+    }
+
+    #[test]
+    fn refuses_definitions_that_nobody_could_invoke() {
+        let check = |definitions: &[Definition], expect: &str| {
+            let error = Definition::check_all(definitions).expect_err(expect).to_string();
+            assert!(error.contains(expect), "{error}");
+        };
+        check(&[], "no walkers");
+        check(&[definition("a b")], "cannot name a walker");
+        check(&[definition("a"), definition("a")], "two walkers");
+        let mut twice = definition("a");
+        twice.fields.push(twice.fields[0].clone());
+        check(&[twice], "two fields");
+        let mut odd = definition("a");
+        odd.enters = vec!["City!".into()];
+        check(&[odd], "node type");
+        assert_eq!(Definition::check_all(&[definition("a"), definition("b")]), Ok(()));
+    }
+
+    #[test]
+    fn a_definition_lowers_limits_but_never_raises_them() {
+        let mut lower = definition("a");
+        lower.settings = Settings { timeout_ms: Some(5), fuel: Some(u64::MAX), memory_bytes: None };
+        let ceiling = Limits::default();
+        assert_eq!(lower.limits(ceiling), Limits { time_ms: 5, ..ceiling });
+    }
+
+    #[test]
+    fn enters_roots_by_name_and_any_node_by_star() {
+        let mut walker = definition("a");
+        assert!(walker.may_enter("") && !walker.may_enter("City"));
+        walker.enters = vec!["*".into()];
+        assert!(walker.may_enter("") && walker.may_enter("City"));
+    }
+}

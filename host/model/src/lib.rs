@@ -1,0 +1,22 @@
+//! The words that all host crates share: ids, states, definitions, limits, outcomes.
+//!
+//! No I/O, and nothing that knows about wasmtime, Postgres or HTTP.
+#![deny(missing_docs)]
+
+mod definition;
+mod failure;
+mod id;
+mod json;
+mod limits;
+mod outcome;
+mod schedule;
+mod status;
+
+pub use definition::{Definition, Field, InvalidDefinition, MAX_FIELDS, Settings};
+pub use failure::{Code, Failure, Frame};
+pub use id::{InvalidId, NodeId, TenantId, WalkerId, is_name};
+pub use json::Json;
+pub use limits::Limits;
+pub use outcome::{Ended, Outcome, Usage};
+pub use schedule::{Schedule, micros};
+pub use status::Status;
