@@ -1,1 +1,4 @@
+//! The host: HTTP in front, Postgres behind, and walkers run in between.
 
+pub mod access;
+pub mod store;
