@@ -2,9 +2,20 @@
 //!
 //! Decides nothing: who may do what, and when, is asked and answered above.
 
-mod hosts;
+pub(crate) mod checkpoint;
+pub(crate) mod claim;
+pub(crate) mod complete;
+pub(crate) mod hosts;
+pub(crate) mod intake;
+mod lease;
+mod listen;
+pub(crate) mod logs;
 mod migrate;
+pub(crate) mod modules;
 mod partitions;
+mod read;
+pub(crate) mod record;
+pub(crate) mod recover;
 mod session;
 
 use std::time::Duration;
@@ -14,6 +25,10 @@ use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 pub use hosts::HostId;
+pub use lease::Lease;
+pub use logs::{LogEntry, Logs};
+pub use modules::{ModuleView, VersionView};
+pub use read::{ListFilter, ModuleRef, RunView, WalkerView};
 pub(crate) use session::Session;
 
 /// How long a request waits for a connection before it is told that the database is unavailable.
