@@ -1,0 +1,143 @@
+//! What `walker serve` can be told: every setting, its default, and where it may come from.
+//!
+//! Knows nothing of what the settings do; the command line's own parser lives in the `walker` binary.
+
+mod parse;
+mod secret;
+mod sources;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use walker_model::Limits;
+
+pub use parse::duration as parse_duration;
+pub use secret::Secret;
+pub use sources::{Invalid, Sources};
+
+/// The settings of one host. Each is a flag, an environment variable and a key of the TOML file; the first that is
+/// given counts, in that order.
+///
+/// | field | flag | environment | TOML |
+/// |---|---|---|---|
+/// | `listen` | `--listen` | `WALKER_LISTEN` | `listen` |
+/// | `data_dir` | `--data-dir` | `WALKER_DATA_DIR` | `data_dir` |
+/// | `database_url` | `--database-url` | `DATABASE_URL` | `database_url` |
+/// | `threads` | `--threads` | `WALKER_THREADS` | `threads` |
+/// | `role` | `--role` | `WALKER_ROLE` | `role` |
+/// | `operator_token` | | `WALKER_OPERATOR_TOKEN` | `operator_token` |
+/// | `log_format` | `--log-format` | `WALKER_LOG_FORMAT` | `log_format` |
+/// | `log_filter` | `--log` | `WALKER_LOG` | `log` |
+/// | `slots` | `--slots` | `WALKER_SLOTS` | `slots` |
+/// | `grace` | `--grace` | `WALKER_GRACE` | `grace` |
+/// | `max_module_bytes` | | `WALKER_MAX_MODULE_BYTES` | `max_module_bytes` |
+/// | `max_body_bytes` | | `WALKER_MAX_BODY_BYTES` | `max_body_bytes` |
+/// | `module_cache_bytes` | | `WALKER_MODULE_CACHE_BYTES` | `module_cache_bytes` |
+/// | `limits` | | | `[limits]` |
+///
+/// Durations are written `500ms`, `10s` or `5m`; sizes `64MiB`, `16 MiB`, `512KiB`, or plain bytes.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where HTTP is served; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where the host keeps its files: the embedded Postgres, compiled modules, the client's token.
+    pub data_dir: PathBuf,
+    /// An external Postgres; without one the host runs its own.
+    pub database_url: Option<Secret>,
+    /// How many threads run walkers.
+    pub threads: usize,
+    /// What this host does.
+    pub role: Role,
+    /// The operator's token; without one, the first start makes one.
+    pub operator_token: Option<Secret>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines are written, as `tracing` filters read it.
+    pub log_filter: String,
+    /// How many walkers run at once, those waiting for something included.
+    pub slots: usize,
+    /// How long running walkers may go on once the host is asked to stop.
+    pub grace: Duration,
+    /// The largest module that may be uploaded.
+    pub max_module_bytes: u64,
+    /// The largest body of any other request.
+    pub max_body_bytes: u64,
+    /// How much compiled code is kept ready in memory.
+    pub module_cache_bytes: u64,
+    /// What one run may use, unless its definition asks for less.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            data_dir: PathBuf::from(".walker"),
+            database_url: None,
+            threads: std::thread::available_parallelism().map_or(1, NonZero::get),
+            role: Role::All,
+            operator_token: None,
+            log_format: LogFormat::Pretty,
+            log_filter: "info".to_owned(),
+            // Enough that walkers waiting for others do not starve the cores; bounded by the pooled instance slots.
+            slots: 64,
+            // What container runtimes give by default before they kill.
+            grace: Duration::from_secs(10),
+            // Python and JavaScript components are 2–20 MB.
+            max_module_bytes: 64 << 20,
+            // Leaves room for fields of 8 MiB and for batches.
+            max_body_bytes: 16 << 20,
+            // Some fifty large guests, or thousands of Rust ones.
+            module_cache_bytes: 1 << 30,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What a host does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Serves HTTP and runs walkers.
+    All,
+    /// Serves HTTP only; another host runs the walkers.
+    Api,
+    /// Runs walkers only; HTTP answers nothing but health.
+    Runner,
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            "api" => Ok(Self::Api),
+            "runner" => Ok(Self::Runner),
+            _ => Err("expected all, api or runner".to_owned()),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For eyes.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "pretty" => Ok(Self::Pretty),
+            "json" => Ok(Self::Json),
+            _ => Err("expected pretty or json".to_owned()),
+        }
+    }
+}

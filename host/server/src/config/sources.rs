@@ -1,0 +1,245 @@
+//! Joins flags, environment and file into one [`Config`], and tells every mistake at once.
+//!
+//! Knows nothing of processes: the caller brings the texts.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use walker_model::Limits;
+
+use super::{Config, Secret, parse};
+use crate::telemetry;
+
+/// Where settings come from.
+pub struct Sources<'a> {
+    /// What the command line gave, by the key of the TOML file.
+    pub flags: Vec<(&'static str, String)>,
+    /// Looks a variable up.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// The TOML file's path and text.
+    pub file: Option<(PathBuf, String)>,
+}
+
+/// Everything that was wrong, one line for each mistake.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Invalid(pub Vec<String>);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0.join("\n"))
+    }
+}
+
+impl Config {
+    /// Reads every setting from the first source that has it.
+    ///
+    /// # Errors
+    /// Every mistake in any source that counts, and every key of the file that names no setting.
+    pub fn load(sources: Sources<'_>) -> Result<Self, Invalid> {
+        let mut config = Self::default();
+        let mut from = Reader::new(sources);
+        from.read("listen", "WALKER_LISTEN", &mut config.listen, parse::address);
+        from.read("data_dir", "WALKER_DATA_DIR", &mut config.data_dir, |text| match text {
+            "" => Err("expected a folder".to_owned()),
+            _ => Ok(PathBuf::from(text)),
+        });
+        from.read("database_url", "DATABASE_URL", &mut config.database_url, database_url);
+        from.read("threads", "WALKER_THREADS", &mut config.threads, parse::count);
+        from.read("role", "WALKER_ROLE", &mut config.role, str::parse);
+        from.read("operator_token", "WALKER_OPERATOR_TOKEN", &mut config.operator_token, operator_token);
+        from.read("log_format", "WALKER_LOG_FORMAT", &mut config.log_format, str::parse);
+        from.read("log", "WALKER_LOG", &mut config.log_filter, |text| match telemetry::filter(text) {
+            Ok(_) => Ok(text.to_owned()),
+            Err(_) => Err("expected a filter such as info or info,walker_server=debug".to_owned()),
+        });
+        from.read("slots", "WALKER_SLOTS", &mut config.slots, parse::count);
+        from.read("grace", "WALKER_GRACE", &mut config.grace, parse::duration);
+        from.read("max_module_bytes", "WALKER_MAX_MODULE_BYTES", &mut config.max_module_bytes, parse::bytes);
+        from.read("max_body_bytes", "WALKER_MAX_BODY_BYTES", &mut config.max_body_bytes, parse::bytes);
+        from.read("module_cache_bytes", "WALKER_MODULE_CACHE_BYTES", &mut config.module_cache_bytes, parse::bytes);
+        from.limits(&mut config.limits);
+        from.finish().map(|()| config)
+    }
+}
+
+fn database_url(text: &str) -> Result<Option<Secret>, String> {
+    // The parser's message may quote the URL, and with it the password.
+    match text.parse::<tokio_postgres::Config>() {
+        Ok(_) => Ok(Some(Secret::new(text))),
+        Err(_) => Err("expected postgres://user:password@host:port/database".to_owned()),
+    }
+}
+
+fn operator_token(text: &str) -> Result<Option<Secret>, String> {
+    // 128 bits, in the densest alphabet that anyone would type.
+    const MIN: usize = 20;
+    if text.len() < MIN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!("expected at least {MIN} printable ASCII characters without spaces"));
+    }
+    Ok(Some(Secret::new(text)))
+}
+
+/// What is left to read, and what was wrong so far.
+struct Reader<'a> {
+    flags: Vec<(&'static str, String)>,
+    env: &'a dyn Fn(&str) -> Option<String>,
+    path: PathBuf,
+    table: toml::Table,
+    mistakes: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(Sources { flags, env, file }: Sources<'a>) -> Self {
+        let mut mistakes = Vec::new();
+        let (path, text) = file.unwrap_or_default();
+        let table = text.parse().unwrap_or_else(|error: toml::de::Error| {
+            mistakes.push(format!("{}: {}", path.display(), error.to_string().trim_end()));
+            toml::Table::new()
+        });
+        Self { flags, env, path, table, mistakes }
+    }
+
+    /// Sets `to` from the first source that has `key`; a source further back is then not even looked at.
+    fn read<T>(&mut self, key: &'static str, variable: &str, to: &mut T, parse: impl Fn(&str) -> Result<T, String>) {
+        // Taken out in any case: what stays behind in the table is unknown.
+        let in_file = self.table.remove(key);
+        let flag = self.flags.iter().find(|(name, _)| *name == key).map(|(_, text)| text.clone());
+        let (place, text) = if let Some(text) = flag {
+            (format!("--{}", key.replace('_', "-")), text)
+        } else if let Some(text) = (self.env)(variable) {
+            (variable.to_owned(), text)
+        } else if let Some(value) = in_file {
+            let place = format!("{}: {key}", self.path.display());
+            match value {
+                toml::Value::String(text) => (place, text),
+                toml::Value::Integer(number) => (place, number.to_string()),
+                other => {
+                    self.mistakes.push(format!("{place}: expected a text or a number, not {}", other.type_str()));
+                    return;
+                }
+            }
+        } else {
+            return;
+        };
+        match parse(&text) {
+            Ok(value) => *to = value,
+            Err(expected) if is_secret(key) => self.mistakes.push(format!("{place}: {expected}")),
+            Err(expected) => self.mistakes.push(format!("{place}: {expected}, not {text:?}")),
+        }
+    }
+
+    /// Reads `[limits]` one key at a time, so that each mistake is told.
+    fn limits(&mut self, to: &mut Limits) {
+        #[derive(Deserialize)]
+        struct Only(Limits);
+
+        let Some(value) = self.table.remove("limits") else { return };
+        let place = format!("{}: limits", self.path.display());
+        let toml::Value::Table(given) = value else {
+            self.mistakes.push(format!("{place}: expected a table"));
+            return;
+        };
+        for (key, value) in &given {
+            let one = toml::Table::from_iter([(key.clone(), value.clone())]);
+            if let Err(error) = one.try_into::<Only>().map(|Only(limits)| limits) {
+                let message = error.message().split(", expected one of").next().unwrap_or_default().to_owned();
+                self.mistakes.push(format!("{place}.{key}: {message}"));
+            }
+        }
+        // Mistakes were told above; then the whole is not used anyway.
+        if let Ok(limits) = given.try_into() {
+            *to = limits;
+        }
+    }
+
+    fn finish(mut self) -> Result<(), Invalid> {
+        let path: &Path = &self.path;
+        self.mistakes
+            .extend(self.table.keys().map(|key| format!("{}: {key}: there is no such setting", path.display())));
+        if self.mistakes.is_empty() { Ok(()) } else { Err(Invalid(self.mistakes)) }
+    }
+}
+
+fn is_secret(key: &str) -> bool {
+    matches!(key, "database_url" | "operator_token")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{LogFormat, Role};
+
+    fn load(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: &str) -> Result<Config, Vec<String>> {
+        Config::load(Sources {
+            flags: flags.iter().map(|(key, text)| (*key, (*text).to_owned())).collect(),
+            env: &|name| env.iter().find(|(key, _)| *key == name).map(|(_, text)| (*text).to_owned()),
+            file: Some((PathBuf::from("walker.toml"), file.to_owned())),
+        })
+        .map_err(|invalid| invalid.0)
+    }
+
+    #[test]
+    fn nothing_given_is_the_default() {
+        let config = load(&[], &[], "").unwrap();
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_beats_the_file() {
+        let file = "listen = '127.0.0.1:3'\nthreads = 3\nslots = 3\ngrace = '3s'\n[limits]\nfuel = 3\n";
+        let env = [("WALKER_LISTEN", "127.0.0.1:2"), ("WALKER_THREADS", "2")];
+        let config = load(&[("listen", "127.0.0.1:1")], &env, file).unwrap();
+        assert_eq!((config.listen.port(), config.threads, config.slots), (1, 2, 3));
+        assert_eq!(config.grace, Duration::from_secs(3));
+        assert_eq!(config.limits, Limits { fuel: 3, ..Limits::default() });
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let file = "data_dir = '/srv/w'\nrole = 'runner'\nlog_format = 'json'\nlog = 'warn'\nmax_module_bytes = '1MiB'\n\
+                    max_body_bytes = 7\nmodule_cache_bytes = '2GiB'\ndatabase_url = 'postgres://u:p@h/d'\n\
+                    operator_token = '0123456789abcdefghij'\n";
+        let config = load(&[], &[], file).unwrap();
+        assert_eq!(
+            (config.role, config.log_format, config.log_filter.as_str()),
+            (Role::Runner, LogFormat::Json, "warn")
+        );
+        assert_eq!((config.max_module_bytes, config.max_body_bytes, config.module_cache_bytes), (1 << 20, 7, 2 << 30));
+        assert_eq!(config.data_dir, Path::new("/srv/w"));
+        assert_eq!(config.database_url.as_ref().unwrap().expose(), "postgres://u:p@h/d");
+        let printed = format!("{config:?}");
+        assert!(!printed.contains("u:p@h") && !printed.contains("0123456789"), "{printed}");
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let file = "threads = 0\nslot = 1\nrole = ['all']\n[limits]\nfuel = -1\nfeul = 2\n";
+        let env = [("WALKER_LISTEN", "nowhere"), ("WALKER_OPERATOR_TOKEN", "hunter2")];
+        let mistakes = load(&[("log_format", "xml")], &env, file).unwrap_err();
+        for (place, mention) in [
+            ("WALKER_LISTEN", "\"nowhere\""),
+            ("WALKER_OPERATOR_TOKEN", "at least"),
+            ("--log-format", "\"xml\""),
+            ("walker.toml: threads", "at least 1"),
+            ("walker.toml: role", "array"),
+            ("walker.toml: slot:", "no such setting"),
+            ("walker.toml: limits.fuel", "-1"),
+            ("walker.toml: limits.feul", "unknown field"),
+        ] {
+            let found = mistakes.iter().find(|line| line.starts_with(place));
+            assert!(found.is_some_and(|line| line.contains(mention)), "{place}: {mistakes:#?}");
+        }
+        assert_eq!(mistakes.len(), 8, "{mistakes:#?}");
+        assert!(!mistakes.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_is_one_mistake() {
+        let mistakes = load(&[], &[], "listen 8000").unwrap_err();
+        assert_eq!(mistakes.len(), 1);
+        assert!(mistakes[0].starts_with("walker.toml: "), "{mistakes:?}");
+    }
+}
