@@ -33,7 +33,7 @@ impl Compiled {
     pub fn new(store: Store, sandbox: Sandbox, jail: Jail, disk: ArtifactCache, max_bytes: u64) -> Self {
         let memory = Cache::builder()
             .max_capacity(max_bytes)
-            .weigher(|_, module: &Module| u32::try_from(module.size_bytes()).unwrap_or(u32::MAX))
+            .weigher(|_, module: &Module| u32::try_from(module.size()).unwrap_or(u32::MAX))
             .build();
         let compilations = Arc::new(Semaphore::new(COMPILATIONS));
         Self { store, sandbox, jail, disk: Arc::new(disk), memory, compilations }
