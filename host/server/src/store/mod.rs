@@ -6,6 +6,9 @@ mod hosts;
 mod migrate;
 mod partitions;
 mod session;
+mod tenants;
+mod tokens;
+mod users;
 
 use std::time::Duration;
 
@@ -15,6 +18,9 @@ use tokio_postgres::error::SqlState;
 
 pub use hosts::HostId;
 pub(crate) use session::Session;
+pub use tenants::Tenant;
+pub use tokens::{Bearer, KeyRow, Token};
+pub use users::User;
 
 /// How long a request waits for a connection before it is told that the database is unavailable.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
