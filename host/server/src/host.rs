@@ -12,6 +12,8 @@ use walker_model::{Limits, WalkerId};
 use walker_sandbox::Sandbox;
 
 use crate::access::Actor;
+use crate::config::Config;
+use crate::identity::Identity;
 use crate::modules::{Catalog, Compiled};
 use crate::queue::{HostLease, Slots, Waiters, Writers, claim_due, recover};
 use crate::runner::Running;
@@ -34,18 +36,20 @@ pub struct Parts {
     pub compiled: Compiled,
     /// The threads they run on.
     pub walkers: Handle,
-    /// How many run at once.
-    pub slots: usize,
-    /// What each may use.
-    pub limits: Limits,
+    /// The settings; `slots` and `limits` count here, the rest is for those who ask.
+    pub config: Config,
 }
 
 /// One host.
 pub struct Host {
     /// The way to Postgres.
     pub store: Store,
+    /// Who calls.
+    pub identity: Identity,
     /// Which walker a name stands for.
     pub catalog: Catalog,
+    /// The settings.
+    pub config: Config,
     pub(crate) compiled: Compiled,
     pub(crate) sandbox: Sandbox,
     pub(crate) limits: Limits,
@@ -68,7 +72,7 @@ impl Host {
     /// # Errors
     /// When the database fails.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, store::Error> {
-        let Parts { store, sandbox, compiled, walkers, slots, limits } = parts;
+        let Parts { store, sandbox, compiled, walkers, config } = parts;
         let lease = HostLease::register(&store).await?;
         let waiters = Waiters::default();
         let host = Arc::new_cyclic(|host: &std::sync::Weak<Self>| {
@@ -80,12 +84,14 @@ impl Host {
             });
             Self {
                 writers: Writers::start(&store, waiters.clone(), start),
+                identity: Identity::new(store.clone()),
                 catalog: Catalog::new(store.clone()),
                 store,
                 compiled,
                 sandbox,
-                limits,
-                slots: Slots::new(slots),
+                limits: config.limits,
+                slots: Slots::new(config.slots),
+                config,
                 lease,
                 waiters,
                 running: Running::default(),
@@ -152,10 +158,15 @@ impl Host {
         self.backtraces.get_with(key, resolve).await
     }
 
-    /// Stops: no new work, `grace` for what runs, then everything is handed back.
-    pub async fn stop(&self, grace: Duration) {
+    /// From now on takes no new work, and says so to whoever asks whether it is ready.
+    pub fn begin_stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
         self.slots.close();
+    }
+
+    /// Stops: no new work, `grace` for what runs, then everything is handed back.
+    pub async fn stop(&self, grace: Duration) {
+        self.begin_stop();
         if tokio::time::timeout(grace, self.running.idle()).await.is_err() {
             let count = self.running.count();
             tracing::info!(count, "{count} walkers still run; handing them back");

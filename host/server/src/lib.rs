@@ -6,10 +6,14 @@ pub mod config;
 mod effects;
 pub mod embedded_postgres;
 pub mod host;
+pub mod identity;
 pub mod invoke;
 pub mod modules;
 mod queue;
 mod runner;
+pub mod serve;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+#[cfg(test)]
+mod test_postgres;

@@ -14,7 +14,7 @@ const SWEEP: Duration = Duration::from_secs(2);
 /// After so many attempts whose host died, the walker itself is the likeliest cause.
 pub(crate) const MAX_ATTEMPTS: i16 = 3;
 /// Who holds this advisory lock sweeps; the others skip a turn.
-const SWEEP_LOCK: i64 = 0x7377_6565_70;
+const SWEEP_LOCK: i64 = 0x73_7765_6570;
 
 /// Looks for dead hosts for as long as this one lives; never returns.
 pub(crate) async fn recover(store: Store, lease: HostLease, waiters: Waiters) {

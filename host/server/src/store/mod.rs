@@ -17,6 +17,9 @@ mod read;
 pub(crate) mod record;
 pub(crate) mod recover;
 mod session;
+mod tenants;
+mod tokens;
+mod users;
 
 use std::time::Duration;
 
@@ -30,6 +33,9 @@ pub use logs::{LogEntry, Logs};
 pub use modules::{ModuleView, VersionView};
 pub use read::{ListFilter, ModuleRef, RunView, WalkerView};
 pub(crate) use session::Session;
+pub use tenants::Tenant;
+pub use tokens::{Bearer, KeyRow, Token};
+pub use users::User;
 
 /// How long a request waits for a connection before it is told that the database is unavailable.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
