@@ -69,13 +69,13 @@ pub use run::Run;
 pub use schedule::{Schedule, Seen, Status};
 pub use serde_json::{Value, json};
 pub use walker::{Abilities, AsyncWalker, Fields, SyncWalker, Walker};
-pub use walker_sdk_macros::{entry, exit, walker};
+pub use walker_sdk_macros::{data, entry, exit, walker};
 
 /// What walkers need, in one line: `use walker_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Error, Node, NodeId, Result, Root, Run, Schedule, Seen, Status, Value, Walker, WalkerId, bail, ensure, entry,
-        exit, json, walker,
+        Error, Node, NodeId, Result, Root, Run, Schedule, Seen, Status, Value, Walker, WalkerId, bail, data, ensure,
+        entry, exit, json, walker,
     };
 }
 
@@ -84,6 +84,6 @@ pub mod prelude {
 pub mod __private {
     pub use crate::definition::{Declared, Has, default_value};
     pub use crate::registry::Registered;
-    pub use crate::walker::{Ability, On, Returned, is_walker};
+    pub use crate::walker::{Ability, On, Returned, is_data, is_walker};
     pub use inventory;
 }

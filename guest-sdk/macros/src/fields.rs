@@ -61,7 +61,7 @@ fn has(field: &mut syn::Field, mistakes: &mut Mistakes) -> Has {
     if let Some(second) = marks.get(1) {
         mistakes.at(second, "a field has one `#[has(..)]`: leave one out");
     }
-    let value = match marks.first().map(|mark| parse(mark)) {
+    let value = match marks.first().map(parse) {
         Some(Ok(value)) => value,
         Some(Err(error)) => {
             mistakes.take(error);

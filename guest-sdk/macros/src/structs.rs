@@ -1,10 +1,10 @@
 //! `#[walker]` on a struct: storable, described, and found by the host.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::parse::Parser;
 use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
 use syn::{Fields, ItemStruct, Path, Token, parse_quote};
 
 use crate::fields::{self, Has};
@@ -17,7 +17,7 @@ const DERIVED: [&str; 3] = ["Serialize", "Deserialize", "JsonSchema"];
 
 pub(crate) fn expand(options: TokenStream, mut item: ItemStruct, mistakes: &mut Mistakes) -> TokenStream {
     let options = Options::parse(options, mistakes);
-    refuse_derives(&item, mistakes);
+    refuse_derives(&mut item, mistakes);
     if !item.generics.params.is_empty() {
         mistakes.at(
             &item.generics,
@@ -31,7 +31,7 @@ pub(crate) fn expand(options: TokenStream, mut item: ItemStruct, mistakes: &mut 
     let name = options.name.clone().unwrap_or_else(|| snake_case(&ident.unraw().to_string()));
     if !is_name(&name) {
         mistakes
-            .at(&ident, format!("`{name}` cannot name a walker: give it one with `#[walker(name = \"…\")]`, {FORM}"));
+            .at(&ident, format!("`{name}` cannot name a walker: choose a name with `#[walker(name = \"…\")]`, {FORM}"));
     }
     if let Fields::Named(fields) = &mut item.fields {
         for (field, has) in fields.named.iter_mut().zip(&has) {
@@ -39,8 +39,14 @@ pub(crate) fn expand(options: TokenStream, mut item: ItemStruct, mistakes: &mut 
         }
     }
     item.attrs.extend(derives());
+    // First of all, so that its words come before those of the derives.
+    let types = item.fields.iter().map(|field| {
+        let ty = &field.ty;
+        quote_spanned!(ty.span()=> ::walker_sdk::__private::is_data::<#ty>();)
+    });
+    let stored = quote!(const _: fn() = || { #(#types)* };);
     let walker = implementation(&item, &name, &options, &has);
-    quote!(#item #walker)
+    quote!(#stored #item #walker)
 }
 
 /// The named fields; a struct of another shape is a mistake and has none.
@@ -59,14 +65,14 @@ fn fields_only(item: &mut ItemStruct, mistakes: &mut Mistakes) -> Vec<Has> {
     }
 }
 
-fn derives() -> [syn::Attribute; 3] {
+/// What makes a type storable, in terms of what walker-sdk carries: the author's crate depends on nothing else.
+pub(crate) fn derives() -> [syn::Attribute; 3] {
     [
         parse_quote!(#[derive(
             ::walker_sdk::serde::Serialize,
             ::walker_sdk::serde::Deserialize,
             ::walker_sdk::schemars::JsonSchema
         )]),
-        // The author's crate depends on walker-sdk alone.
         parse_quote!(#[serde(crate = "::walker_sdk::serde")]),
         parse_quote!(#[schemars(crate = "::walker_sdk::schemars")]),
     ]
@@ -111,16 +117,20 @@ fn implementation(item: &ItemStruct, name: &str, options: &Options, has: &[Has])
     }
 }
 
-fn refuse_derives(item: &ItemStruct, mistakes: &mut Mistakes) {
-    for attribute in item.attrs.iter().filter(|attribute| attribute.path().is_ident("derive")) {
-        let Ok(list) = attribute.meta.require_list() else { continue };
-        let Ok(paths) = Punctuated::<Path, Token![,]>::parse_terminated.parse2(list.tokens.clone()) else { continue };
-        for path in paths {
-            if let Some(last) = path.segments.last()
-                && DERIVED.iter().any(|name| last.ident == name)
-            {
-                mistakes.at(&path, format!("`#[walker]` derives `{}` itself: leave it out here", last.ident));
-            }
+/// Tells which derives are too many, and takes them off so that each is told once.
+fn refuse_derives(item: &mut ItemStruct, mistakes: &mut Mistakes) {
+    for attribute in item.attrs.iter_mut().filter(|attribute| attribute.path().is_ident("derive")) {
+        let Ok(paths) = attribute.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated) else { continue };
+        let (extra, kept): (Vec<Path>, Vec<Path>) = paths.into_iter().partition(is_derived);
+        for path in &extra {
+            mistakes.at(path, "`#[walker]` derives this itself: leave it out here");
+        }
+        if !extra.is_empty() {
+            *attribute = parse_quote!(#[derive(#(#kept),*)]);
         }
     }
+}
+
+fn is_derived(path: &Path) -> bool {
+    path.segments.last().is_some_and(|last| DERIVED.iter().any(|name| last.ident == name))
 }
