@@ -3,7 +3,9 @@
 //! Knows nothing of the projects that use them.
 
 use std::env;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -73,8 +75,9 @@ fn put(path: &Path, contents: &[u8]) -> Result<()> {
     let folder = path.parent().context("a file has a folder")?;
     let write = || -> Result<()> {
         fs::create_dir_all(folder)?;
-        let new = tempfile::NamedTempFile::new_in(folder)?;
-        fs::write(new.path(), contents)?;
+        let everyone = Permissions::from_mode(0o666);
+        let mut new = tempfile::Builder::new().permissions(everyone).tempfile_in(folder)?;
+        new.write_all(contents)?;
         new.persist(path)?;
         Ok(())
     };

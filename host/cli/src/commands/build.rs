@@ -3,8 +3,9 @@
 //! Knows nothing of compilers; `toolchain` finds one.
 
 use std::env;
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -136,8 +137,9 @@ fn publish(built: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
         let path = folder.join(name);
         let copy = || -> Result<()> {
             // By way of a new file: somebody may be reading the old one.
-            let new = tempfile::Builder::new().permissions(fs::metadata(module)?.permissions()).tempfile_in(folder)?;
-            fs::copy(module, new.path())?;
+            let everyone = Permissions::from_mode(0o666);
+            let mut new = tempfile::Builder::new().permissions(everyone).tempfile_in(folder)?;
+            new.write_all(&fs::read(module)?)?;
             new.persist(&path)?;
             Ok(())
         };
