@@ -6,6 +6,7 @@ pub mod config;
 mod effects;
 pub mod embedded_postgres;
 pub mod host;
+pub mod http;
 pub mod identity;
 pub mod invoke;
 pub mod modules;
