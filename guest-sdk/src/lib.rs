@@ -47,6 +47,7 @@ mod node;
 mod registry;
 mod run;
 mod schedule;
+mod schemas;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod walker;
@@ -82,7 +83,7 @@ pub mod prelude {
 /// What the macros write; not for people.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::definition::{Declared, Has, default_value};
+    pub use crate::definition::{Declared, Has};
     pub use crate::registry::Registered;
     pub use crate::walker::{Ability, On, Returned, is_data, is_walker};
     pub use inventory;
