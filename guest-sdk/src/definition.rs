@@ -86,6 +86,9 @@ pub struct Has {
 
 impl Definition {
     /// The definition of the walker `W`.
+    ///
+    /// # Panics
+    /// When the default of a field has no JSON, such as a map whose keys are not text.
     pub fn of<W: Walker>() -> Self {
         let declared = W::declared();
         let mut schemas = Schemas::of::<W>();
