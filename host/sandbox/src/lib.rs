@@ -3,12 +3,62 @@
 //! Knows wasmtime and nothing else: no SQL, no HTTP, no tenants. What a running walker may ask
 //! of the world is the trait [`Effects`], implemented a floor above.
 #![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
+mod abort;
+mod admit;
+mod artifact;
+mod cache;
+mod clock;
+mod componentize;
+mod config;
+mod describe;
 mod effects;
+mod engine;
+mod epochs;
+mod failure;
+mod features;
+mod host;
+mod jail;
 mod job;
+mod limiter;
+mod module;
+mod output;
+mod run;
+mod sandbox;
+mod state;
+mod symbolize;
+mod wasi;
 
+pub use artifact::Artifact;
+pub use cache::ArtifactCache;
+pub use config::{Config, PagemapScan};
 pub use effects::{Effects, Invoke, LogLine, Problem, Refusal, Reply, Request, Stream};
+pub use jail::{AdmitError, Admitted, Jail, JailFault, JailLimits, jail_main};
 pub use job::{Job, Stop};
+pub use module::Module;
+pub use sandbox::Sandbox;
+pub use symbolize::SourceLine;
+
+/// Why the sandbox could not be made, or a module not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// wasmtime takes the settings on no terms.
+    #[error("cannot make the engine")]
+    Engine(#[source] wasmtime::Error),
+    /// No thread for the engine's clock.
+    #[error("cannot start the engine's clock")]
+    Thread(#[source] std::io::Error),
+    /// The host functions do not fit each other, or not the module.
+    #[error("cannot link the module's imports")]
+    Link(#[source] wasmtime::Error),
+    /// The native code is not for this engine.
+    #[error("cannot load the compiled module")]
+    Load(#[source] wasmtime::Error),
+    /// The artifact is cut short.
+    #[error("the compiled module is cut short")]
+    Truncated,
+}
 
 /// Why a run has no outcome: never the guest's doing.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,20 @@
-//! The host: HTTP, queue, Postgres and the runner.
+//! The host: HTTP in front, Postgres behind, and walkers run in between.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
+pub mod access;
 pub mod config;
+mod effects;
 pub mod embedded_postgres;
-
+pub mod host;
+pub mod http;
+pub mod identity;
+pub mod invoke;
+pub mod modules;
+mod queue;
+mod runner;
+pub mod serve;
 pub mod shutdown;
+pub mod store;
 pub mod telemetry;
+#[cfg(test)]
+mod test_postgres;

@@ -1,0 +1,178 @@
+//! How a run ended badly: from what wasmtime says to a stable code, a sentence and a stack.
+//!
+//! Knows nothing of files and lines; those are resolved in the jail when somebody reads them.
+
+use walker_model::{Code, Failure, Frame, Limits};
+use wasmtime::{FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
+
+use crate::HostFault;
+use crate::abort::Abort;
+use crate::artifact::Layout;
+use crate::limiter::Refused;
+use crate::state::State;
+
+/// The longest message that is kept of what a guest says.
+const MAX_MESSAGE_BYTES: usize = 8 << 10;
+/// The longest function name that is kept.
+const MAX_NAME_BYTES: usize = 512;
+
+/// Which part of a run failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum During {
+    /// Setting it up: what is not the guest's own doing is the host's.
+    Instantiation,
+    /// Guest code: what the host did not do is the guest's doing.
+    Call,
+}
+
+/// Why a run ended badly, or the host fault that ended it.
+///
+/// # Errors
+/// When the guest is not to blame.
+pub(crate) fn explain(
+    error: &wasmtime::Error,
+    during: During,
+    state: &State,
+    layout: &Layout,
+) -> Result<Failure, HostFault> {
+    let limits = &state.limits;
+    let (code, message) = if let Some(abort) = error.downcast_ref::<Abort>() {
+        aborted(abort, limits)?
+    } else if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
+        return Err(HostFault::Failed(format!("every slot for runs is taken: {full}")));
+    } else if let Some(trap) = error.downcast_ref::<Trap>() {
+        trapped(*trap, state)
+    } else if let Some(refused) = state.limiter.refused() {
+        (too_large(refused), refused_message(refused, limits))
+    } else if during == During::Instantiation {
+        return Err(HostFault::Failed(format!("cannot set up the run: {error:#}")));
+    } else {
+        let cause = error.root_cause().to_string();
+        if cause.contains("hostcalls has been exhausted") {
+            (Code::LimitOutput, "passed more to the host in one call than all of its output may be".into())
+        } else {
+            (Code::GuestTrap, readable(&cause))
+        }
+    };
+    Ok(Failure { code, message, frames: frames(error, layout) })
+}
+
+fn aborted(abort: &Abort, limits: &Limits) -> Result<(Code, String), HostFault> {
+    Ok(match abort {
+        Abort::Stopped => (Code::Cancelled, "it was cancelled".into()),
+        Abort::TimedOut => (Code::LimitTime, format!("ran longer than its {} ms", limits.time_ms)),
+        Abort::Output(message) => (Code::LimitOutput, message.clone()),
+        Abort::Calls => (Code::LimitCalls, format!("asked the host for more than its {} calls", limits.host_calls)),
+        Abort::Exit(code) => (Code::GuestExit, format!("called exit with code {code} instead of returning")),
+        Abort::Describing(_) => (Code::GuestTrap, abort.to_string()),
+        Abort::Fault(fault) => return Err(HostFault::Failed(fault.clone())),
+        Abort::Fenced => return Err(HostFault::Fenced),
+    })
+}
+
+fn trapped(trap: Trap, state: &State) -> (Code, String) {
+    let limits = &state.limits;
+    match trap {
+        Trap::OutOfFuel => return (Code::LimitFuel, format!("used up its {} units of fuel", limits.fuel)),
+        Trap::StackOverflow => {
+            return (Code::LimitStack, "its calls nested too deeply; the stack is used up".into());
+        }
+        // The epoch callback ends runs with errors of its own; this is for a deadline that nobody set.
+        Trap::Interrupt => return (Code::LimitTime, format!("ran longer than its {} ms", limits.time_ms)),
+        _ => {}
+    }
+    let panicked = state.said.panic.as_ref().map(|panic| {
+        let at = format!("panicked at {}:{}", panic.file, panic.line);
+        if panic.message.is_empty() { at } else { format!("{at}: {}", panic.message) }
+    });
+    match (state.limiter.refused(), panicked) {
+        (Some(refused), None) => (too_large(refused), refused_message(refused, limits)),
+        (Some(refused), Some(panicked)) => {
+            (too_large(refused), format!("{} ({panicked})", refused_message(refused, limits)))
+        }
+        (None, Some(panicked)) => (Code::GuestPanic, panicked),
+        (None, None) => (Code::GuestTrap, format!("trapped: {}", describe(trap))),
+    }
+}
+
+fn too_large(refused: Refused) -> Code {
+    match refused {
+        Refused::Memory | Refused::Table => Code::LimitMemory,
+    }
+}
+
+fn refused_message(refused: Refused, limits: &Limits) -> String {
+    match refused {
+        Refused::Memory => format!("needed more than its {} bytes of memory", limits.memory_bytes),
+        Refused::Table => format!("needed more than its {} table elements", limits.table_elements),
+    }
+}
+
+fn describe(trap: Trap) -> String {
+    match trap {
+        Trap::UnreachableCodeReached => "it reached code that it holds unreachable (an abort, perhaps)".into(),
+        Trap::MemoryOutOfBounds => "it read or wrote outside its memory".into(),
+        Trap::IntegerDivisionByZero => "it divided by zero".into(),
+        Trap::IntegerOverflow => "an integer operation overflowed".into(),
+        Trap::BadSignature => "it called a function by the wrong type".into(),
+        other => other.to_string(),
+    }
+}
+
+fn frames(error: &wasmtime::Error, layout: &Layout) -> Vec<Frame> {
+    let frames = error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames).unwrap_or_default();
+    frames.iter().map(|info| frame(info, layout)).collect()
+}
+
+fn frame(info: &FrameInfo, layout: &Layout) -> Frame {
+    // Inside a component, wasmtime counts from the start of the component's binary.
+    let place = info.module_offset().and_then(|offset| {
+        let offset = offset as u64;
+        let module = layout.iter().position(|range| range.contains(&offset))?;
+        Some((u32::try_from(module).ok()?, offset - layout[module].start))
+    });
+    Frame {
+        function: info.func_name().map(demangle),
+        module: place.map_or(0, |(module, _)| module),
+        function_index: info.func_index(),
+        offset: place.map(|(_, offset)| offset),
+    }
+}
+
+/// A function's name as its author wrote it. Names come from the guest: they are cut first.
+pub(crate) fn demangle(name: &str) -> String {
+    // The alternate form leaves out the hash at the end.
+    readable_to(&format!("{:#}", rustc_demangle::demangle(cut(name, MAX_NAME_BYTES))), MAX_NAME_BYTES)
+}
+
+/// What a guest says, as far as it can be kept: at most so long, and without NUL, which databases do not take.
+pub(crate) fn readable(text: &str) -> String {
+    readable_to(text, MAX_MESSAGE_BYTES)
+}
+
+fn readable_to(text: &str, limit: usize) -> String {
+    let kept = cut(text, limit);
+    let mut readable = kept.replace('\0', "\u{FFFD}");
+    if kept.len() < text.len() {
+        readable.push('…');
+    }
+    readable
+}
+
+/// The first `limit` bytes of a text, less what would be half a character.
+fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_guests_say_readable() {
+        assert_eq!(readable("a\0b"), "a\u{FFFD}b");
+        assert_eq!(readable(&"ä".repeat(MAX_MESSAGE_BYTES)).len(), MAX_MESSAGE_BYTES + '…'.len_utf8());
+        assert_eq!(demangle("_ZN5hello5world17h0123456789abcdefE"), "hello::world");
+        assert_eq!(demangle("_RNvCs1234_7mycrate3foo"), "mycrate::foo");
+    }
+}

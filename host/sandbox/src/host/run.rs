@@ -1,0 +1,53 @@
+//! `walker:guest/run`: what a run says about itself.
+//!
+//! Reports are collected here; only a save carries them out before the end.
+
+use super::contract::walker::guest::run;
+use super::{Refused, json, over, problem, unexpected};
+use crate::state::State;
+use crate::{Reply, Request};
+
+impl run::Host for State {
+    fn report(&mut self, value: String) -> Result<(), Refused> {
+        self.count_call("run.report")?;
+        let reports = self.said.reports.len() as u64 + 1;
+        over(reports, self.limits.reports, "reports")?;
+        let report_bytes = self.said.report_bytes.saturating_add(value.len() as u64);
+        over(report_bytes, self.limits.report_bytes, "bytes of reports")?;
+        let report = json(value)?;
+        self.said.report_bytes += report.len() as u64;
+        self.said.reports.push(report);
+        Ok(())
+    }
+
+    async fn save(&mut self, fields: String) -> Result<(), Refused> {
+        self.count_call("run.save")?;
+        self.check_fields(&fields)?;
+        let fields = json(fields)?;
+        let request = Request::Save { fields: fields.clone(), reports: self.said.reports.clone() };
+        match self.perform(request).await? {
+            Reply::Saved => {
+                self.said.saved = Some(fields);
+                Ok(())
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn set_http_status(&mut self, status: u16) -> Result<(), Refused> {
+        self.count_call("run.set-http-status")?;
+        if !(100..=599).contains(&status) {
+            let message = format!("{status} is not an HTTP status; set one from 100 to 599");
+            return Err(problem("http_status.invalid", message));
+        }
+        self.said.http_status = Some(status);
+        Ok(())
+    }
+
+    fn set_custom(&mut self, value: String) -> Result<(), Refused> {
+        self.count_call("run.set-custom")?;
+        over(value.len() as u64, self.limits.custom_bytes, "bytes of custom value")?;
+        self.said.custom = Some(json(value)?);
+        Ok(())
+    }
+}

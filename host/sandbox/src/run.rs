@@ -1,0 +1,140 @@
+//! One run: a fresh store, one call, and what it leaves behind.
+//!
+//! Knows nothing of where jobs come from or outcomes go.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use walker_model::{Code, Ended, Failure, Json, Limits, Outcome, Usage};
+use wasmtime::{Engine, Store, UpdateDeadline};
+
+use crate::failure::{During, explain, readable};
+use crate::host::contract::exports::walker::guest::guest::Invocation;
+use crate::state::{Start, State};
+use crate::{Effects, HostFault, Job, Module, Sandbox, Stop};
+
+/// How often a running guest is looked at, in ticks.
+const LOOK_EVERY: u64 = 1;
+/// Room beside the payload for what else crosses in one call: names, ids, the records' own layout.
+const CALL_OVERHEAD_BYTES: u64 = 64 << 10;
+/// How many component-model handles a guest may hold: each costs the host memory.
+const MAX_HANDLES: usize = 10_000;
+
+impl Sandbox {
+    /// Runs one job to its end.
+    ///
+    /// Dropping the future ends the run without an outcome; to have one, stop it through `stop`.
+    ///
+    /// # Errors
+    /// When the host could not do its part. Whatever the guest does is an [`Outcome`].
+    pub async fn run(
+        &self,
+        module: &Module,
+        job: Job,
+        effects: Arc<dyn Effects>,
+        stop: Stop,
+    ) -> Result<Outcome, HostFault> {
+        let started = Instant::now();
+        let start = Start {
+            limits: job.limits,
+            seed: job.seed,
+            stop,
+            started,
+            clock_resolution: self.clock_resolution(),
+            effects,
+        };
+        let mut store = store(self.engine(), State::running(start, &job))
+            .map_err(|error| HostFault::Failed(format!("cannot set up the run: {error:#}")))?;
+        let ended = call(&mut store, module, job).await?;
+
+        let fuel_left = store.get_fuel().unwrap_or(0);
+        let state = store.into_data();
+        let host_calls = state.host_calls();
+        let (ended, fields) = match ended {
+            Ok(fields) => (Ended::Completed, Some(fields)),
+            Err(failure) => (Ended::Failed(failure), state.said.saved),
+        };
+        Ok(Outcome {
+            ended,
+            fields,
+            http_status: state.said.http_status,
+            custom: state.said.custom,
+            usage: Usage {
+                fuel: state.limits.fuel.saturating_sub(fuel_left),
+                memory_peak_bytes: state.limiter.memory_peak(),
+                log_bytes: state.output.finish(),
+                reports: state.said.reports.len() as u64,
+                report_bytes: state.said.report_bytes,
+                host_calls,
+                duration_ms: started.elapsed().as_secs_f64() * 1_000.0,
+            },
+            reports: state.said.reports,
+            limits: state.limits,
+        })
+    }
+}
+
+/// A store that holds its guest to the state's limits.
+///
+/// # Errors
+/// When the engine does not meter: a mistake in its settings.
+pub(crate) fn store(engine: &Engine, state: State) -> wasmtime::Result<Store<State>> {
+    let limits = state.limits;
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_fuel(limits.fuel)?;
+    store.set_epoch_deadline(LOOK_EVERY);
+    store.epoch_deadline_callback(|store| {
+        store.data().leash.check()?;
+        // Lets another run of this thread have its turn.
+        Ok(UpdateDeadline::Yield(LOOK_EVERY))
+    });
+    store.set_hostcall_fuel(call_bytes(&limits));
+    store.set_max_component_handles(MAX_HANDLES);
+    Ok(store)
+}
+
+/// How much may cross to the host in one call: the largest thing that any call may carry.
+fn call_bytes(limits: &Limits) -> usize {
+    let largest = limits.fields_bytes.max(limits.report_bytes).max(limits.custom_bytes);
+    usize::try_from(largest.saturating_add(CALL_OVERHEAD_BYTES)).unwrap_or(usize::MAX)
+}
+
+async fn call(store: &mut Store<State>, module: &Module, job: Job) -> Result<Result<Json, Failure>, HostFault> {
+    if let Err(abort) = store.data().leash.check() {
+        return explain(&abort.into(), During::Instantiation, store.data(), module.layout()).map(Err);
+    }
+    let guest = match module.pre().instantiate_async(&mut *store).await {
+        Ok(guest) => guest,
+        Err(error) => return explain(&error, During::Instantiation, store.data(), module.layout()).map(Err),
+    };
+    match guest.walker_guest_guest().call_run(&mut *store, &invocation(job)).await {
+        Ok(Ok(fields)) => Ok(final_fields(fields, &store.data().limits)),
+        Ok(Err(message)) => Ok(Err(Failure::new(Code::GuestError, readable(&message)))),
+        Err(error) => {
+            tracing::debug!("a guest ended badly: {error:?}");
+            explain(&error, During::Call, store.data(), module.layout()).map(Err)
+        }
+    }
+}
+
+fn invocation(job: Job) -> Invocation {
+    Invocation {
+        id: job.id.to_string(),
+        walker: job.id.name,
+        node_id: job.node_id.to_string(),
+        root_id: job.root_id.to_string(),
+        attempt: job.attempt.into(),
+        fields: job.fields.as_str().to_owned(),
+        custom: job.custom.map(|custom| custom.as_str().to_owned()),
+    }
+}
+
+fn final_fields(fields: String, limits: &Limits) -> Result<Json, Failure> {
+    if fields.len() as u64 > limits.fields_bytes {
+        let message = format!("produced more than its {} bytes of fields", limits.fields_bytes);
+        return Err(Failure::new(Code::LimitOutput, message));
+    }
+    Json::parse(fields)
+        .map_err(|error| Failure::new(Code::GuestError, format!("returned fields that are not JSON: {error}")))
+}

@@ -1,0 +1,134 @@
+//! What may run here, and in which words the rest is refused.
+
+use bytes::Bytes;
+use walker_sandbox::{AdmitError, ArtifactCache, JailLimits};
+
+use crate::Test;
+use crate::guest::{contracted, core, described, text};
+use crate::world::{RUNTIME, SANDBOX, admit, jail};
+
+pub const TESTS: &[Test] = &[
+    ("admits_and_describes", admits_and_describes),
+    ("says_what_an_upload_seems_to_be", says_what_an_upload_seems_to_be),
+    ("names_refused_proposals", names_refused_proposals),
+    ("names_unknown_imports", names_unknown_imports),
+    ("checks_definitions", checks_definitions),
+    ("keeps_the_jail_shut", keeps_the_jail_shut),
+    ("loads_what_it_cached", loads_what_it_cached),
+];
+
+const OK: &str = "(call $ok (i32.const 256) (i32.const 0))";
+
+fn rejected(wasm: impl Into<Bytes>, expect: &str) {
+    match admit(wasm.into()) {
+        Err(AdmitError::Rejected(message)) => assert!(message.contains(expect), "{message}\nlacks {expect:?}"),
+        other => panic!("{expect}: {other:?}"),
+    }
+}
+
+fn admits_and_describes() {
+    let admitted = admit(described(r#"{"timeout_ms":5}"#, "", OK)).unwrap();
+    let [definition] = admitted.definitions.as_slice() else { panic!("{:?}", admitted.definitions) };
+    assert_eq!(definition.name, "test");
+    assert!(definition.is_async && !definition.is_public);
+    assert_eq!(definition.enters, ["Root"]);
+    assert_eq!(definition.settings.timeout_ms, Some(5));
+    assert_eq!(admitted.fingerprint, SANDBOX.fingerprint());
+}
+
+fn says_what_an_upload_seems_to_be() {
+    rejected("", "empty");
+    rejected("PK\x03\x04\x14\0", "a zip archive");
+    rejected("\x7fELF\x02\x01", "a Linux program");
+    rejected("fn main() {}", "it seems to be text");
+    rejected("(module)", "text form");
+    rejected(vec![0xff, 0xfe, 0, 1], "some other binary file");
+    rejected("\0asm", "cut short");
+    rejected("\0asm\x07\0\0\0", "version 7");
+    rejected(wat::parse_str("(module)").unwrap(), "not built with the walker SDK");
+    rejected(wat::parse_str("(component)").unwrap(), "does not export walker:guest/guest@0.1.0");
+    let core = core("", OK);
+    rejected(core.slice(..core.len() / 2), "not valid WebAssembly");
+}
+
+fn names_refused_proposals() {
+    let check = |part: &str, proposal: &str| {
+        let wasm = wat::parse_str(format!("(module {part})")).unwrap();
+        rejected(wasm, &format!("uses the {proposal} proposal, which is not allowed here"));
+    };
+    check("(memory 1 1 shared)", "threads");
+    check("(memory i64 1)", "memory64");
+    check("(func (result v128) (i32x4.relaxed_trunc_f32x4_s (v128.const i32x4 0 0 0 0)))", "relaxed SIMD");
+    check("(func $f) (elem declare func $f) (func (call_ref 0 (ref.func $f)))", "function references");
+    check("(tag $t) (func (throw $t))", "exception handling");
+    check("(func (try (do) (catch_all)))", "legacy exception handling");
+    check("(type (struct (field i32)))", "GC");
+    check("(type $f (func)) (type $c (cont $f)) (func (param (ref $c)) (resume $c (local.get 0)))", "stack switching");
+    check("(memory 1 (pagesize 1))", "custom page sizes");
+    check(
+        "(func (result i64 i64) (i64.add128 (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0)))",
+        "wide arithmetic",
+    );
+}
+
+fn names_unknown_imports() {
+    let component =
+        r#"(component (import "acme:db/sql@1.0.0" (instance)) (import "wasi:http/types@0.2.0" (instance)))"#;
+    rejected(wat::parse_str(component).unwrap(), "imports acme:db/sql@1.0.0, wasi:http/types@0.2.0, which");
+    let wasm = text("{}", r#"(import "env" "magic" (func))"#, OK);
+    // Imports come first in a module.
+    let import = r#"(import "env" "magic" (func))"#;
+    let wasm = wasm.replace(import, "").replacen("(module", &format!("(module {import}"), 1);
+    rejected(contracted(&wasm), "env");
+}
+
+fn checks_definitions() {
+    rejected(described(r#"{"colour":"red"}"#, "", OK), "unknown field `colour`");
+    rejected(described("[", "", OK), "the settings of walker test");
+    let check = |from: &str, to: &str, expect: &str| {
+        let text = text("{}", "", OK);
+        assert!(text.contains(from));
+        rejected(contracted(&text.replace(from, to)), expect);
+    };
+    check(r#""test    Root""#, r#""te-t    Root""#, "cannot name a walker");
+    check(r#""test    Root""#, r#""test    Ro-t""#, "cannot name a node type");
+    let describe = "(i32.store (i32.const 52)";
+    check(describe, &format!("(drop (call $report (i32.const 0) (i32.const 0))) {describe}"), "it called run.report");
+    check(describe, &format!("unreachable {describe}"), "cannot describe its walkers");
+    check(describe, &format!("(loop br 0) {describe}"), "used up its");
+    let random = format!(
+        "(drop (call $random (i32.const 256) (i32.const 1)))
+         (i32.store8 (i32.const 256) (i32.add (i32.and (i32.load8_u (i32.const 256)) (i32.const 15)) (i32.const 65)))
+         {describe}"
+    );
+    check(describe, &random, "differently each time");
+}
+
+fn keeps_the_jail_shut() {
+    let check = |limits: JailLimits, expect: &str| {
+        // Large enough to be compiled for a while.
+        let function = "(func (param i32) (result i32)".to_owned()
+            + &"(local.set 0 (i32.mul (local.get 0) (i32.const 3)))".repeat(400)
+            + "(local.get 0))";
+        let wasm = core(&function.repeat(500), OK);
+        match RUNTIME.block_on(jail(limits).admit(wasm)) {
+            Err(AdmitError::Rejected(message)) => assert!(message.contains(expect), "{message}\nlacks {expect:?}"),
+            other => panic!("{expect}: {other:?}"),
+        }
+    };
+    let limits = JailLimits::default();
+    check(JailLimits { max_module_bytes: 1000, ..limits }, "at most 1000 are taken");
+    check(JailLimits { memory_bytes: 48 << 20, ..limits }, "more than 48 MiB of memory");
+    check(JailLimits { wall_seconds: 0, ..limits }, "more than 0 seconds");
+    check(JailLimits { cpu_seconds: 0, ..limits }, "seconds of processor time");
+}
+
+fn loads_what_it_cached() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = ArtifactCache::open(folder.path(), [3; 32], SANDBOX.fingerprint()).unwrap();
+    let admitted = admit(core("", OK)).unwrap();
+    cache.put(&[1; 32], &admitted.artifact).unwrap();
+    let artifact = cache.get(&[1; 32]).unwrap();
+    let module = SANDBOX.load(&artifact).unwrap();
+    assert_eq!(module.size(), admitted.artifact.len());
+}

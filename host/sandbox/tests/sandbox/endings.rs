@@ -1,0 +1,161 @@
+//! Each way to end: its code, its sentence, and what is kept.
+
+use walker_model::{Code, Ended, Limits};
+use walker_sandbox::{HostFault, Problem, Refusal, Request, Stop};
+
+use crate::Test;
+use crate::guest::core;
+use crate::world::{World, job, run, try_run};
+
+pub const TESTS: &[Test] = &[
+    ("completes", completes),
+    ("each_failure_has_its_code", each_failure_has_its_code),
+    ("keeps_what_was_reported_and_saved", keeps_what_was_reported_and_saved),
+    ("tells_a_guest_of_problems", tells_a_guest_of_problems),
+    ("host_faults_are_not_outcomes", host_faults_are_not_outcomes),
+    ("the_seed_decides_random_numbers", the_seed_decides_random_numbers),
+];
+
+const FIELDS: &str = r#"(data (i32.const 2048) "{\"value\":1}")"#;
+
+fn completes() {
+    let world = World::saving();
+    let body = r#"
+        (drop (call $report (local.get $id) (i32.const 0)))
+        (drop (call $report (i32.const 2048) (i32.const 11)))
+        (drop (call $status (i32.const 201)))
+        (drop (call $custom (i32.const 2048) (i32.const 11)))
+        (call $print (i32.const 256) (i32.const 4))
+        (call $ok (i32.const 2048) (i32.const 11))"#;
+    let outcome = try_run(core(FIELDS, body), job(Limits::default()), world.clone(), Stop::default()).unwrap();
+    assert_eq!(outcome.ended, Ended::Completed);
+    assert_eq!(outcome.fields.unwrap().as_str(), r#"{"value":1}"#);
+    assert_eq!(outcome.reports.len(), 1, "an empty text is not JSON, and was refused");
+    assert_eq!(outcome.http_status, Some(201));
+    assert_eq!(outcome.custom.unwrap().as_str(), r#"{"value":1}"#);
+    assert_eq!(world.printed(), ["test"]);
+    let usage = outcome.usage;
+    assert_eq!((usage.reports, usage.report_bytes, usage.host_calls, usage.log_bytes), (1, 11, 4, 4));
+    assert!(usage.fuel > 0 && usage.duration_ms > 0.0);
+    assert!((131_072..1_000_000).contains(&usage.memory_peak_bytes), "{usage:?}");
+}
+
+fn each_failure_has_its_code() {
+    let check = |parts: &str, body: &str, code: Code, message: &str| {
+        let limits = Limits { fuel: 50_000_000, memory_bytes: 1 << 20, table_elements: 100, ..Limits::default() };
+        let outcome = run(core(parts, body), limits);
+        let failure = outcome.failure().unwrap_or_else(|| panic!("{body} completed"));
+        assert_eq!((failure.code, failure.message.as_str()), (code, message), "{body}");
+        let framed = !matches!(code, Code::GuestError);
+        assert_eq!(!failure.frames.is_empty(), framed, "{body}: {:?}", failure.frames);
+    };
+    let text = r#"(data (i32.const 2048) "no luckboom")"#;
+    check(text, "(call $err (i32.const 2048) (i32.const 7))", Code::GuestError, "no luck");
+    check(
+        text,
+        "(call $ok (i32.const 2048) (i32.const 7))",
+        Code::GuestError,
+        "returned fields that are not JSON: expected ident at line 1 column 2",
+    );
+    check(
+        text,
+        "(call $panicked (i32.const 2055) (i32.const 4) (i32.const 256) (i32.const 4) (i32.const 7)) unreachable",
+        Code::GuestPanic,
+        "panicked at test:7: boom",
+    );
+    check("", "unreachable", Code::GuestTrap, "trapped: it reached code that it holds unreachable (an abort, perhaps)");
+    check("", "(i32.load (i32.const -8))", Code::GuestTrap, "trapped: it read or wrote outside its memory");
+    check("", "(i32.div_u (i32.const 1) (i32.const 0))", Code::GuestTrap, "trapped: it divided by zero");
+    check(
+        "",
+        "(call $exit (i32.const 3)) (i32.const 0)",
+        Code::GuestExit,
+        "called exit with code 1 instead of returning",
+    );
+    check("", "(loop br 0) (i32.const 0)", Code::LimitFuel, "used up its 50000000 units of fuel");
+    check(
+        "(func $deep (param i32) (result i32) (i32.add (call $deep (local.get 0)) (i32.const 1)))",
+        "(call $deep (i32.const 0))",
+        Code::LimitStack,
+        "its calls nested too deeply; the stack is used up",
+    );
+    check(
+        "",
+        "(if (i32.eq (memory.grow (i32.const 64)) (i32.const -1)) (then unreachable)) (i32.const 0)",
+        Code::LimitMemory,
+        "needed more than its 1048576 bytes of memory",
+    );
+    check(
+        "(table $t 1 funcref)",
+        "(if (i32.eq (table.grow $t (ref.null func) (i32.const 500)) (i32.const -1)) (then unreachable)) (i32.const 0)",
+        Code::LimitMemory,
+        "needed more than its 100 table elements",
+    );
+}
+
+fn keeps_what_was_reported_and_saved() {
+    let world = World::saving();
+    let body = "
+        (drop (call $report (i32.const 2048) (i32.const 11)))
+        (drop (call $save (i32.const 2048) (i32.const 11)))
+        (drop (call $report (i32.const 2057) (i32.const 1)))
+        unreachable";
+    let mut job = job(Limits::default());
+    job.reports = vec![walker_model::Json::parse("0".into()).unwrap()];
+    let outcome = try_run(core(FIELDS, body), job, world.clone(), Stop::default()).unwrap();
+    assert_eq!(outcome.failure().unwrap().code, Code::GuestTrap);
+    let reports: Vec<&str> = outcome.reports.iter().map(|report| report.as_str()).collect();
+    assert_eq!(reports, ["0", r#"{"value":1}"#, "1"]);
+    assert_eq!(outcome.fields.unwrap().as_str(), r#"{"value":1}"#);
+    let asked = world.asked.lock().unwrap();
+    let [Request::Save { fields, reports }] = asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!((fields.as_str(), reports.len()), (r#"{"value":1}"#, 2));
+}
+
+fn tells_a_guest_of_problems() {
+    // Completes only if every call was refused.
+    let check = |call: &str| {
+        let world = World::new(|_| {
+            let problem = Problem { code: "walker.not_found".into(), message: "there is none".into() };
+            Box::pin(async { Err(Refusal::Problem(problem)) })
+        });
+        let body = format!("(if (i32.eqz {call}) (then unreachable)) (call $ok (i32.const 2048) (i32.const 11))");
+        let outcome = try_run(core(FIELDS, &body), job(Limits::default()), world, Stop::default()).unwrap();
+        assert_eq!(outcome.ended, Ended::Completed, "{call}");
+        assert_eq!((outcome.reports.len(), outcome.http_status, outcome.custom), (0, None, None), "{call}");
+    };
+    check("(call $read (i32.const 256) (i32.const 4))");
+    check("(call $save (i32.const 2048) (i32.const 11))");
+    check("(call $save (i32.const 2048) (i32.const 10))");
+    check("(call $report (i32.const 2048) (i32.const 10))");
+    check("(call $custom (i32.const 2048) (i32.const 10))");
+    check("(call $status (i32.const 99))");
+    check("(call $status (i32.const 600))");
+}
+
+fn host_faults_are_not_outcomes() {
+    let body = "(drop (call $save (i32.const 2048) (i32.const 11))) (call $ok (i32.const 2048) (i32.const 11))";
+    let run = |world| try_run(core(FIELDS, body), job(Limits::default()), world, Stop::default());
+    let fault = run(World::new(|_| Box::pin(async { Err(Refusal::Fault("the database is gone".into())) })));
+    assert!(matches!(fault, Err(HostFault::Failed(message)) if message == "the database is gone"));
+    let fenced = run(World::new(|_| Box::pin(async { Err(Refusal::Fenced) })));
+    assert!(matches!(fenced, Err(HostFault::Fenced)));
+}
+
+fn the_seed_decides_random_numbers() {
+    let body = "
+        (drop (call $random (i32.const 2049) (i32.const 1)))
+        (i32.store8 (i32.const 2048) (i32.const 34))
+        (i32.store8 (i32.const 2049) (i32.add (i32.and (i32.load8_u (i32.const 2049)) (i32.const 15)) (i32.const 65)))
+        (i32.store8 (i32.const 2050) (i32.add (i32.and (i32.load8_u (i32.const 2050)) (i32.const 15)) (i32.const 65)))
+        (i32.store8 (i32.const 2051) (i32.const 34))
+        (call $ok (i32.const 2048) (i32.const 4))";
+    let body = body.replace("(i32.const 2049) (i32.const 1)", "(i32.const 2049) (i32.const 2)");
+    let run = |seed| {
+        let mut job = job(Limits::default());
+        job.seed = seed;
+        try_run(core("", &body), job, World::saving(), Stop::default()).unwrap().fields.unwrap()
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}

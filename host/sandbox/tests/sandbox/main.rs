@@ -1,0 +1,40 @@
+//! The sandbox as its callers see it: modules admitted by a real jailed child, and run.
+//!
+//! Has no harness of its own language: the jail starts this program again, as its child.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod admission;
+mod budgets;
+mod endings;
+mod guest;
+mod stopping;
+mod world;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// A test's name and body.
+type Test = (&'static str, fn());
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some("jail") {
+        return walker_sandbox::jail_main(arguments);
+    }
+    let groups: [(&str, &[Test]); 4] = [
+        ("admission", admission::TESTS),
+        ("budgets", budgets::TESTS),
+        ("endings", endings::TESTS),
+        ("stopping", stopping::TESTS),
+    ];
+    let trials = groups.into_iter().flat_map(|(group, tests)| {
+        tests.iter().map(move |&(name, test)| {
+            Trial::test(format!("{group}::{name}"), move || {
+                test();
+                Ok(())
+            })
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}

@@ -1,0 +1,89 @@
+//! What tests run modules in: one sandbox and jail for all of them, and effects that remember.
+
+use std::sync::{Arc, LazyLock, Mutex};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio::runtime::Runtime;
+use walker_model::{Json, Limits, NodeId, Outcome, WalkerId};
+use walker_sandbox::{
+    AdmitError, Admitted, Config, Effects, HostFault, Jail, JailLimits, Job, LogLine, Module, Refusal, Reply, Request,
+    Sandbox, Stop,
+};
+
+pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+pub static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(&config()).unwrap());
+
+pub fn config() -> Config {
+    Config { slots: 32, ..Config::default() }
+}
+
+pub fn jail(limits: JailLimits) -> Jail {
+    Jail::new(std::env::current_exe().unwrap(), config(), limits)
+}
+
+pub fn admit(wasm: Bytes) -> Result<Admitted, AdmitError> {
+    RUNTIME.block_on(jail(JailLimits::default()).admit(wasm))
+}
+
+pub fn load(wasm: Bytes) -> Module {
+    let admitted = admit(wasm).unwrap_or_else(|error| panic!("{error}"));
+    SANDBOX.load(&admitted.artifact).unwrap()
+}
+
+pub fn job(limits: Limits) -> Job {
+    let root = NodeId::root(uuid::Uuid::now_v7());
+    Job {
+        id: WalkerId::new("test"),
+        node_id: root.clone(),
+        root_id: root,
+        attempt: 1,
+        fields: Json::parse("{}".into()).unwrap(),
+        reports: Vec::new(),
+        custom: None,
+        limits,
+        seed: 7,
+    }
+}
+
+/// Effects that remember what was asked, and answer with `answer`.
+pub struct World {
+    pub asked: Mutex<Vec<Request>>,
+    pub lines: Mutex<Vec<LogLine>>,
+    answer: fn(Request) -> BoxFuture<'static, Result<Reply, Refusal>>,
+}
+
+impl World {
+    pub fn new(answer: fn(Request) -> BoxFuture<'static, Result<Reply, Refusal>>) -> Arc<Self> {
+        Arc::new(Self { asked: Mutex::default(), lines: Mutex::default(), answer })
+    }
+
+    /// Where every save succeeds.
+    pub fn saving() -> Arc<Self> {
+        Self::new(|_| Box::pin(async { Ok(Reply::Saved) }))
+    }
+
+    pub fn printed(&self) -> Vec<String> {
+        self.lines.lock().unwrap().iter().map(|line| line.text.clone()).collect()
+    }
+}
+
+impl Effects for World {
+    fn perform(&self, request: Request) -> BoxFuture<'_, Result<Reply, Refusal>> {
+        self.asked.lock().unwrap().push(request.clone());
+        (self.answer)(request)
+    }
+
+    fn log(&self, line: LogLine) {
+        self.lines.lock().unwrap().push(line);
+    }
+}
+
+pub fn try_run(wasm: Bytes, job: Job, world: Arc<World>, stop: Stop) -> Result<Outcome, HostFault> {
+    let module = load(wasm);
+    RUNTIME.block_on(SANDBOX.run(&module, job, world, stop))
+}
+
+pub fn run(wasm: Bytes, limits: Limits) -> Outcome {
+    try_run(wasm, job(limits), World::saving(), Stop::default()).unwrap()
+}

@@ -1,0 +1,203 @@
+//! One host: everything that requests and runs share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use moka::future::Cache;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use uuid::Uuid;
+use walker_model::{Limits, WalkerId};
+use walker_sandbox::Sandbox;
+
+use crate::access::Actor;
+use crate::config::Config;
+use crate::identity::Identity;
+use crate::modules::{Catalog, Compiled};
+use crate::queue::{HostLease, Slots, Waiters, Writers, claim_due, recover};
+use crate::runner::Running;
+use crate::store::{self, Store, WalkerView};
+
+/// How often a waiting reader looks for itself, in case another host ran the walker.
+const WAIT_POLL: Duration = Duration::from_millis(250);
+/// How often the days ahead are made.
+const ADD_DAYS: Duration = Duration::from_secs(3600);
+/// Resolved backtraces kept in memory.
+const MAX_BACKTRACES: u64 = 1_000;
+
+/// What a host is made of.
+pub struct Parts {
+    /// The way to Postgres.
+    pub store: Store,
+    /// Runs walkers.
+    pub sandbox: Sandbox,
+    /// Their compiled code.
+    pub compiled: Compiled,
+    /// The threads they run on.
+    pub walkers: Handle,
+    /// The settings; `slots` and `limits` count here, the rest is for those who ask.
+    pub config: Config,
+}
+
+/// One host.
+pub struct Host {
+    /// The way to Postgres.
+    pub store: Store,
+    /// Who calls.
+    pub identity: Identity,
+    /// Which walker a name stands for.
+    pub catalog: Catalog,
+    /// The settings.
+    pub config: Config,
+    pub(crate) compiled: Compiled,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) limits: Limits,
+    pub(crate) writers: Writers,
+    pub(crate) slots: Slots,
+    pub(crate) lease: HostLease,
+    pub(crate) waiters: Waiters,
+    pub(crate) running: Running,
+    /// The walkers' threads.
+    pub(crate) walkers: Handle,
+    /// The threads of everything else.
+    pub(crate) io: Handle,
+    backtraces: Cache<(Uuid, u16), Arc<Vec<String>>>,
+    is_stopping: AtomicBool,
+}
+
+impl Host {
+    /// Enters the hosts and starts to work. Called on the runtime of everything but the walkers.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, store::Error> {
+        let Parts { store, sandbox, compiled, walkers, config } = parts;
+        let lease = HostLease::register(&store).await?;
+        let waiters = Waiters::default();
+        let host = Arc::new_cyclic(|host: &std::sync::Weak<Self>| {
+            let start = host.clone();
+            let start = Box::new(move |accepted| {
+                if let Some(host) = start.upgrade() {
+                    host.start_accepted(accepted);
+                }
+            });
+            Self {
+                writers: Writers::start(&store, waiters.clone(), start),
+                identity: Identity::new(store.clone()),
+                catalog: Catalog::new(store.clone()),
+                store,
+                compiled,
+                sandbox,
+                limits: config.limits,
+                slots: Slots::new(config.slots),
+                config,
+                lease,
+                waiters,
+                running: Running::default(),
+                walkers,
+                io: Handle::current(),
+                backtraces: Cache::new(MAX_BACKTRACES),
+                is_stopping: AtomicBool::new(false),
+            }
+        });
+        tokio::spawn(host.lease.clone().keep(host.store.clone()));
+        tokio::spawn(recover(host.store.clone(), host.lease.clone(), host.waiters.clone()));
+        tokio::spawn(host.catalog.clone().follow());
+        tokio::spawn(add_days(host.store.clone()));
+        let claimer = host.clone();
+        tokio::spawn(claim_due(host.store.clone(), host.lease.clone(), host.slots.clone(), move |claimed, slot| {
+            claimer.start_claimed(claimed, slot)
+        }));
+        Ok(host)
+    }
+
+    /// Whether this host may take traffic; if not, why.
+    ///
+    /// # Errors
+    /// The reason, in words that may leave the host.
+    pub async fn is_ready(&self) -> Result<(), String> {
+        if self.is_stopping() {
+            return Err("the host is stopping".into());
+        }
+        self.store.ping().await.map_err(|error| {
+            tracing::debug!(error = &error as &dyn std::error::Error, "not ready");
+            "the database cannot be reached".to_owned()
+        })
+    }
+
+    /// Reads a walker once it has ended, or after `at_most`, however it stands then.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn wait_for_end(
+        &self,
+        actor: &Actor,
+        id: &WalkerId,
+        at_most: Duration,
+    ) -> Result<Option<WalkerView>, store::Error> {
+        let until = Instant::now() + at_most;
+        let waiter = self.waiters.enter(id.uuid);
+        loop {
+            let view = self.store.walker(actor, id).await?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || view.as_ref().is_none_or(|view| view.schedule.status.is_final()) {
+                return Ok(view);
+            }
+            drop(tokio::time::timeout(left.min(WAIT_POLL), waiter.ended()).await);
+        }
+    }
+
+    /// A failed walker's stack, innermost first: `function at file:line`.
+    pub async fn backtrace(&self, view: &WalkerView) -> Arc<Vec<String>> {
+        let Some(failure) = view.run.failure.as_ref().filter(|failure| !failure.frames.is_empty()) else {
+            return Arc::default();
+        };
+        let key = (view.id.uuid, view.run.attempt);
+        let resolve = async { Arc::new(self.compiled.backtrace(&view.run.module.sha256, &failure.frames).await) };
+        self.backtraces.get_with(key, resolve).await
+    }
+
+    /// From now on takes no new work, and says so to whoever asks whether it is ready.
+    pub fn begin_stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+        self.slots.close();
+    }
+
+    /// Stops: no new work, `grace` for what runs, then everything is handed back.
+    pub async fn stop(&self, grace: Duration) {
+        self.begin_stop();
+        if tokio::time::timeout(grace, self.running.idle()).await.is_err() {
+            let count = self.running.count();
+            tracing::info!(count, "{count} walkers still run; handing them back");
+            self.running.stop_all();
+            drop(tokio::time::timeout(grace, self.running.idle()).await);
+        }
+        match self.store.leave(self.lease.id()).await {
+            Ok(0) => {}
+            Ok(freed) => tracing::info!(freed, "handed back {freed} walkers"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not hand back what this host held; others take it over within ten seconds"
+            ),
+        }
+    }
+
+    /// Whether this host is about to end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+}
+
+/// Makes the days ahead for as long as this host lives; never returns.
+async fn add_days(store: Store) {
+    loop {
+        tokio::time::sleep(ADD_DAYS).await;
+        if let Err(error) = store.add_days().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not make the days ahead; trying again in an hour"
+            );
+        }
+    }
+}

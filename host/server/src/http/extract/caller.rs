@@ -1,0 +1,103 @@
+//! Who calls: from the token, or, without one, whom the call addresses.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+use walker_model::TenantId;
+
+use crate::host::Host;
+use crate::http::problem::{Kind, Problem};
+use crate::identity::{Caller, DEFAULT_TENANT, Denied};
+
+/// Names the tenant of a call without a token.
+const WALKER_TENANT: HeaderName = HeaderName::from_static("walker-tenant");
+
+/// Who calls.
+pub(crate) struct By(pub(crate) Caller);
+
+impl FromRequestParts<Arc<Host>> for By {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
+        if let Some(caller) = by_token(&parts.headers, host).await? {
+            return Ok(Self(caller));
+        }
+        // Whether the tenant exists is not told to somebody without a token.
+        public(&parts.headers, host).await?.map(Self).ok_or_else(|| Denied::NoToken.into())
+    }
+}
+
+/// The tenant that somebody without a token registers with or logs in to.
+pub(crate) struct Addressed(pub(crate) TenantId);
+
+impl FromRequestParts<Arc<Host>> for Addressed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
+        let caller = match by_token(&parts.headers, host).await? {
+            Some(caller) => caller,
+            None => {
+                let unknown = || Problem::new(Kind::TenantNotFound, "the Walker-Tenant header names no tenant");
+                public(&parts.headers, host).await?.ok_or_else(unknown)?
+            }
+        };
+        Ok(Self(caller.actor().ok_or(Denied::NoTenant)?.tenant))
+    }
+}
+
+/// Whom the token stands for; `None` without a token. A token that is not valid is never taken for none.
+async fn by_token(headers: &HeaderMap, host: &Host) -> Result<Option<Caller>, Problem> {
+    let Some(token) = bearer(headers)? else { return Ok(None) };
+    let invalid = || Problem::new(Kind::TokenInvalid, "the token is unknown, revoked or expired");
+    host.identity.caller(token).await?.ok_or_else(invalid).map(Some)
+}
+
+async fn public(headers: &HeaderMap, host: &Host) -> Result<Option<Caller>, Problem> {
+    let tenant = headers.get(WALKER_TENANT).map_or(Some(DEFAULT_TENANT), |value| value.to_str().ok());
+    match tenant {
+        Some(tenant) => Ok(host.identity.public_caller(tenant).await?),
+        None => Ok(None),
+    }
+}
+
+/// The token after `Bearer`, in any case (RFC 9110).
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let invalid = |detail| Problem::new(Kind::TokenInvalid, detail);
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(invalid("there is more than one Authorization header"));
+    }
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.trim().split_once(' ')).unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
+        return Err(invalid("the Authorization header is not of the form `Bearer TOKEN`"));
+    }
+    Ok(Some(token.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_bearer_tokens_only() {
+        let check = |values: &[&str], expect: Result<Option<&str>, ()>| {
+            let headers = values.iter().map(|value| (AUTHORIZATION, value.parse().unwrap())).collect();
+            assert_eq!(
+                bearer(&headers).map_err(|problem| assert!(problem.is(Kind::TokenInvalid))),
+                expect,
+                "{values:?}"
+            );
+        };
+        check(&[], Ok(None));
+        check(&["Bearer wk_x"], Ok(Some("wk_x")));
+        check(&["bearer  wk_x "], Ok(Some("wk_x")));
+        for bad in ["", "Bearer", "Bearer ", "wk_x", "Basic dTpw", "Token wk_x"] {
+            check(&[bad], Err(()));
+        }
+        check(&["Bearer a", "Bearer b"], Err(()));
+    }
+}

@@ -1,0 +1,139 @@
+//! Publishing modules, looking at them, switching versions, removing them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::extract::{By, Fields, FromQuery, ModuleBytes, NoQuery, Params, Search, Segments};
+use super::openapi::problems;
+use super::page::{self, DEFAULT_LIMIT, MAX_LIMIT};
+use super::problem::{Kind, Problem};
+use super::views::{Module, ModulePage};
+use crate::host::Host;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
+    OpenApiRouter::default().routes(routes!(publish, read_one, delete)).routes(routes!(list)).routes(routes!(activate))
+}
+
+problems!(NotPublished: 400, 401, 403, 409, 413, 422, 503);
+problems!(NotListed: 400, 401, 403, 503);
+problems!(NotFound: 400, 401, 403, 404, 503);
+problems!(NotActivated: 400, 401, 403, 404, 409, 422, 503);
+
+/// Publish a module: check it, compile it, and make it the version that new invocations run.
+#[utoipa::path(put, path = "/modules/{module}", tag = "modules", security(("token" = [])),
+    params(("module" = String, Path, description = "The module's name")),
+    request_body(content = Vec<u8>, content_type = "application/wasm",
+        description = "A component of the world in `guest-sdk/wit`, or a core module built against it"),
+    responses(
+        (status = 201, description = "A new version is published.", body = Module),
+        (status = 200, description = "The active version has these bytes already.", body = Module),
+        NotPublished))]
+async fn publish(
+    State(host): State<Arc<Host>>,
+    By(caller): By,
+    Segments(name): Segments<String>,
+    _: Search<NoQuery>,
+    ModuleBytes(code): ModuleBytes,
+) -> Result<(StatusCode, Json<Module>), Problem> {
+    let tenant = caller.deployer()?;
+    let published = host.publish(tenant, &name, code).await?;
+    let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(published.module.into())))
+}
+
+/// Which modules to list.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ModulesQuery {
+    /// How many to a page, from 1 to 1000; 50 when absent.
+    #[param(value_type = Option<u16>)]
+    limit: u16,
+    /// The next_cursor of the page before.
+    cursor: Option<String>,
+}
+
+impl FromQuery for ModulesQuery {
+    const KNOWN: &'static [&'static str] = &["limit", "cursor"];
+
+    fn from_query(params: &Params) -> Result<Self, Problem> {
+        Ok(Self { limit: params.limit(DEFAULT_LIMIT, MAX_LIMIT)?, cursor: params.cursor()? })
+    }
+}
+
+/// List the tenant's modules, by name.
+#[utoipa::path(get, path = "/modules", tag = "modules", security(("token" = [])), params(ModulesQuery),
+    responses((status = 200, description = "A page of modules.", body = ModulePage), NotListed))]
+async fn list(
+    State(host): State<Arc<Host>>,
+    By(caller): By,
+    Search(query): Search<ModulesQuery>,
+) -> Result<Json<ModulePage>, Problem> {
+    let tenant = caller.module_reader()?;
+    // A tenant has few modules, so they are read whole and cut here.
+    let after = query.cursor.unwrap_or_default();
+    let modules = host.modules(tenant).await?.into_iter().filter(|module| module.name > after);
+    let (modules, next_cursor) = page::cut(modules.collect(), query.limit, |module| module.name.clone());
+    Ok(Json(ModulePage { modules: modules.into_iter().map(Into::into).collect(), next_cursor }))
+}
+
+/// Look at one module: versions, digests, walkers, fields, docs.
+#[utoipa::path(get, path = "/modules/{module}", tag = "modules", security(("token" = [])),
+    params(("module" = String, Path, description = "The module's name")),
+    responses((status = 200, description = "The module.", body = Module), NotFound))]
+async fn read_one(
+    State(host): State<Arc<Host>>,
+    By(caller): By,
+    Segments(name): Segments<String>,
+    _: Search<NoQuery>,
+) -> Result<Json<Module>, Problem> {
+    let tenant = caller.module_reader()?;
+    let unknown = || Problem::new(Kind::ModuleNotFound, format!("there is no module called {name:?}"));
+    let module = host.module(tenant, &name).await?.ok_or_else(unknown)?;
+    Ok(Json(module.into()))
+}
+
+/// Which version to run.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only describes the body")]
+struct Activate {
+    #[schema(example = 2)]
+    version: i32,
+}
+
+/// Roll back or forward: new invocations run that version at once, on every host.
+#[utoipa::path(post, path = "/modules/{module}/activate", tag = "modules", security(("token" = [])),
+    params(("module" = String, Path, description = "The module's name")),
+    request_body = Activate,
+    responses((status = 200, description = "The module as it is now.", body = Module), NotActivated))]
+async fn activate(
+    State(host): State<Arc<Host>>,
+    By(caller): By,
+    Segments(name): Segments<String>,
+    _: Search<NoQuery>,
+    mut body: Fields,
+) -> Result<Json<Module>, Problem> {
+    let tenant = caller.deployer()?;
+    let version = body.integer("version");
+    body.finish()?;
+    Ok(Json(host.activate_module(tenant, &name, version).await?.into()))
+}
+
+/// Stop new invocations of a module's walkers. What runs finishes; results stay readable.
+#[utoipa::path(delete, path = "/modules/{module}", tag = "modules", security(("token" = [])),
+    params(("module" = String, Path, description = "The module's name")),
+    responses((status = 204, description = "It is gone."), NotFound))]
+async fn delete(
+    State(host): State<Arc<Host>>,
+    By(caller): By,
+    Segments(name): Segments<String>,
+    _: Search<NoQuery>,
+) -> Result<StatusCode, Problem> {
+    let tenant = caller.deployer()?;
+    host.delete_module(tenant, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

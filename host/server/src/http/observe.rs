@@ -1,0 +1,64 @@
+//! Around every request: its id, one span, one line in the log.
+//!
+//! Logs no headers and no queries: they may hold tokens.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::HeaderValue;
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::{Instrument, Level};
+
+use super::request_id::{self, REQUEST_ID, X_REQUEST_ID};
+
+/// Gives the request its id, answers with it, and logs how it went.
+pub(super) async fn observe(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = request_id::of(request.headers());
+    // The template, not the path: it holds ids, and would make every line its own kind.
+    let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", request_id, %method, route);
+    let answer = REQUEST_ID.scope(request_id.clone(), next.run(request)).instrument(span.clone());
+    let mut response = answer.await;
+
+    let status = response.status().as_u16();
+    let ms = started.elapsed().as_secs_f64() * 1e3;
+    let _in_span = span.enter();
+    // Health is asked for every few seconds.
+    match route.as_str() {
+        "/healthz" | "/readyz" => tracing::event!(Level::DEBUG, status, ms, "{method} {route} {status}"),
+        _ => tracing::event!(Level::INFO, status, ms, "{method} {route} {status}"),
+    }
+    // Made of characters that fit a header, here or by the caller.
+    if let Ok(value) = HeaderValue::try_from(request_id) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::response::IntoResponse;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::http::problem::{Kind, Problem};
+
+    #[tokio::test]
+    async fn a_problem_names_the_request_that_had_it() {
+        let routes = Router::new()
+            .route("/", get(|| async { Problem::new(Kind::Busy, "x").into_response() }))
+            .layer(axum::middleware::from_fn(observe));
+        let request = Request::builder().uri("/").header(X_REQUEST_ID, "mine").body(Body::empty()).unwrap();
+        let response = routes.oneshot(request).await.unwrap();
+        assert_eq!(response.headers()[X_REQUEST_ID], "mine");
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["request_id"], "mine");
+    }
+}

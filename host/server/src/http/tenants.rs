@@ -1,0 +1,205 @@
+//! For the operator: tenants and their keys.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::IntoResponse;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::extract::{By, Fields, FromQuery, NoQuery, Params, Search, Segments};
+use super::openapi::problems;
+use super::page::{self, DEFAULT_LIMIT, MAX_LIMIT};
+use super::problem::{Kind, Problem};
+use super::views::{KeyPage, MadeKey, TenantPage, TenantView};
+use crate::host::Host;
+use crate::identity::{Scope, WantedKey};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
+    OpenApiRouter::default()
+        .routes(routes!(create, list))
+        .routes(routes!(read_one))
+        .routes(routes!(create_key, list_keys))
+        .routes(routes!(delete_key))
+}
+
+problems!(NotCreated: 400, 401, 403, 409, 413, 422, 503);
+problems!(NotListed: 400, 401, 403, 503);
+problems!(NotFound: 400, 401, 403, 404, 503);
+problems!(NoKey: 400, 401, 403, 404, 413, 422, 503);
+
+/// A tenant that is wanted.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only describes the body")]
+struct NewTenant {
+    /// A lower-case letter, then up to 62 lower-case letters, digits, `_` or `-`.
+    #[schema(example = "acme")]
+    name: String,
+}
+
+/// Make a tenant.
+#[utoipa::path(post, path = "/tenants", tag = "tenants", security(("token" = [])),
+    request_body = NewTenant,
+    responses(
+        (status = 201, description = "The new tenant.", body = TenantView,
+            headers(("Location" = String, description = "Where it can be read"))),
+        NotCreated))]
+async fn create(
+    State(host): State<Arc<Host>>,
+    By(caller): By,
+    _: Search<NoQuery>,
+    mut body: Fields,
+) -> Result<impl IntoResponse, Problem> {
+    caller.operator()?;
+    let name = body.text("name");
+    body.finish()?;
+    let tenant = host.identity.create_tenant(&name).await?;
+    Ok((StatusCode::CREATED, [(LOCATION, format!("/tenants/{name}"))], Json(TenantView::from(tenant))))
+}
+
+/// A page of a list by name.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ByName {
+    /// How many to a page, from 1 to 1000; 50 when absent.
+    #[param(value_type = Option<u16>)]
+    limit: u16,
+    /// The next_cursor of the page before.
+    cursor: Option<String>,
+}
+
+impl FromQuery for ByName {
+    const KNOWN: &'static [&'static str] = &["limit", "cursor"];
+
+    fn from_query(params: &Params) -> Result<Self, Problem> {
+        Ok(Self { limit: params.limit(DEFAULT_LIMIT, MAX_LIMIT)?, cursor: params.cursor()? })
+    }
+}
+
+/// List tenants, by name.
+#[utoipa::path(get, path = "/tenants", tag = "tenants", security(("token" = [])), params(ByName),
+    responses((status = 200, description = "A page of tenants.", body = TenantPage), NotListed))]
+async fn list(
+    State(host): State<Arc<Host>>,
+    By(caller): By,
+    Search(query): Search<ByName>,
+) -> Result<Json<TenantPage>, Problem> {
+    caller.operator()?;
+    let tenants = host.identity.tenants(query.cursor.as_deref(), query.limit + 1).await?;
+    let (tenants, next_cursor) = page::cut(tenants, query.limit, |tenant| tenant.name.clone());
+    Ok(Json(TenantPage { tenants: tenants.into_iter().map(Into::into).collect(), next_cursor }))
+}
+
+/// Look at one tenant.
+#[utoipa::path(get, path = "/tenants/{tenant}", tag = "tenants", security(("token" = [])),
+    params(("tenant" = String, Path, description = "The tenant's name")),
+    responses((status = 200, description = "The tenant.", body = TenantView), NotFound))]
+async fn read_one(
+    State(host): State<Arc<Host>>,
+    By(caller): By,
+    Segments(name): Segments<String>,
+    _: Search<NoQuery>,
+) -> Result<Json<TenantView>, Problem> {
+    caller.operator()?;
+    Ok(Json(host.identity.tenant(&name).await?.into()))
+}
+
+/// A key that is wanted.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only describes the body")]
+struct NewKey {
+    /// What it is for.
+    #[schema(example = "ci")]
+    name: String,
+    /// Any of deploy, read, invoke.
+    #[schema(example = json!(["deploy"]))]
+    scopes: Vec<String>,
+    /// How long it lives, such as `30d`, or in seconds; for ever when absent.
+    #[schema(example = "30d")]
+    expires_in: Option<String>,
+}
+
+/// Make a key of a tenant. Its token is shown this once.
+#[utoipa::path(post, path = "/tenants/{tenant}/keys", tag = "tenants", security(("token" = [])),
+    params(("tenant" = String, Path, description = "The tenant's name")),
+    request_body = NewKey,
+    responses((status = 201, description = "The key.", body = MadeKey), NoKey))]
+async fn create_key(
+    State(host): State<Arc<Host>>,
+    By(caller): By,
+    Segments(tenant): Segments<String>,
+    _: Search<NoQuery>,
+    mut body: Fields,
+) -> Result<(StatusCode, Json<MadeKey>), Problem> {
+    caller.operator()?;
+    let tenant = host.identity.tenant(&tenant).await?;
+    let wanted = WantedKey {
+        name: body.text("name"),
+        scopes: body.list("scopes", str::parse::<Scope>).into_iter().collect(),
+        expires_in: body.duration("expires_in"),
+    };
+    body.finish()?;
+    let made = host.identity.create_key(&tenant, wanted).await?;
+    Ok((StatusCode::CREATED, Json(MadeKey { id: made.key.id, key: made.token })))
+}
+
+/// A page of keys.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ByAge {
+    /// How many to a page, from 1 to 1000; 50 when absent.
+    #[param(value_type = Option<u16>)]
+    limit: u16,
+    /// The next_cursor of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Uuid>,
+}
+
+impl FromQuery for ByAge {
+    const KNOWN: &'static [&'static str] = &["limit", "cursor"];
+
+    fn from_query(params: &Params) -> Result<Self, Problem> {
+        Ok(Self { limit: params.limit(DEFAULT_LIMIT, MAX_LIMIT)?, cursor: params.cursor()? })
+    }
+}
+
+/// List a tenant's keys, oldest first, without their tokens.
+#[utoipa::path(get, path = "/tenants/{tenant}/keys", tag = "tenants", security(("token" = [])),
+    params(("tenant" = String, Path, description = "The tenant's name"), ByAge),
+    responses((status = 200, description = "A page of keys.", body = KeyPage), NotFound))]
+async fn list_keys(
+    State(host): State<Arc<Host>>,
+    By(caller): By,
+    Segments(tenant): Segments<String>,
+    Search(query): Search<ByAge>,
+) -> Result<Json<KeyPage>, Problem> {
+    caller.operator()?;
+    let tenant = host.identity.tenant(&tenant).await?;
+    let keys = host.identity.keys(&tenant, query.cursor, query.limit + 1).await?;
+    let (keys, next_cursor) = page::cut(keys, query.limit, |key| key.id.to_string());
+    Ok(Json(KeyPage { keys: keys.into_iter().map(Into::into).collect(), next_cursor }))
+}
+
+/// Remove a key: refused by this host at once, by every host within 5 seconds.
+#[utoipa::path(delete, path = "/tenants/{tenant}/keys/{key_id}", tag = "tenants", security(("token" = [])),
+    params(
+        ("tenant" = String, Path, description = "The tenant's name"),
+        ("key_id" = String, Path, description = "The key's id")
+    ),
+    responses((status = 204, description = "It is gone."), NotFound))]
+async fn delete_key(
+    State(host): State<Arc<Host>>,
+    By(caller): By,
+    Segments((tenant, id)): Segments<(String, String)>,
+    _: Search<NoQuery>,
+) -> Result<StatusCode, Problem> {
+    caller.operator()?;
+    let tenant = host.identity.tenant(&tenant).await?;
+    let id: Uuid = id.parse().map_err(|_| Problem::new(Kind::KeyNotFound, "the tenant has no such key"))?;
+    host.identity.delete_key(&tenant, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,92 @@
+//! Who calls, and what that allows: tenants, users, and the tokens of both.
+//!
+//! Knows nothing of HTTP; a refusal here becomes a status there.
+
+mod bootstrap;
+mod caller;
+mod data_dir;
+mod keys;
+mod passwords;
+mod scopes;
+mod tenants;
+mod tokens;
+mod users;
+
+use std::sync::Arc;
+
+use crate::store::{self, Store};
+
+pub use bootstrap::{FirstStartError, Secrets, first_start};
+pub use caller::{Caller, Denied, Key, Session};
+pub use data_dir::{OPERATOR_TOKEN_FILE, write_client};
+pub use keys::{NewKey, WantedKey};
+pub use scopes::{Scope, Scopes};
+pub use tenants::DEFAULT_TENANT;
+pub use users::LoggedIn;
+
+/// Why something about identities was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Values that cannot be used as they are.
+    #[error("the request has fields that cannot be used")]
+    Invalid(Vec<Mistake>),
+    /// The tenant has a user with this address.
+    #[error("the tenant already has a user {0}")]
+    UserExists(String),
+    /// There is a tenant of this name.
+    #[error("there already is a tenant {0}")]
+    TenantExists(String),
+    /// There is no tenant of this name.
+    #[error("there is no tenant {0:?}")]
+    UnknownTenant(String),
+    /// The tenant has no such key.
+    #[error("the tenant has no such key")]
+    UnknownKey,
+    /// Unknown user or wrong password; which of the two is not told.
+    #[error("the e-mail address or the password is wrong")]
+    WrongPassword,
+    /// More password checks wait than this host can do.
+    #[error("too many logins at once")]
+    Busy,
+    /// The database could not answer.
+    #[error(transparent)]
+    Store(Arc<store::Error>),
+    /// The host itself could not do its part.
+    #[error("{0}")]
+    Fault(String),
+}
+
+/// A field that cannot be used as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where it stands in the request's body (RFC 6901).
+    pub pointer: &'static str,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+/// Tells who a caller is, and keeps tenants, users and their tokens.
+pub struct Identity {
+    store: Store,
+    tokens: tokens::Known,
+    tenants: tenants::Known,
+    passwords: passwords::Passwords,
+}
+
+impl Identity {
+    /// On this database, with nothing known yet.
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            tokens: tokens::Known::new(),
+            tenants: tenants::Known::new(),
+            passwords: passwords::Passwords::new(),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! From what a caller asks to an accepted or ended walker: the one way in, for HTTP and for guests.
+
+mod fields;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use walker_model::{Json, NodeId, Outcome, WalkerId};
+
+use crate::access::{Actor, Reach};
+use crate::host::Host;
+use crate::modules::Entry;
+use crate::store;
+use crate::store::intake::NewWalker;
+
+pub use fields::FieldProblem;
+pub(crate) use fields::Fields;
+
+/// How far ahead a walker may be scheduled: its row stays in its day's partition until then.
+const MAX_AHEAD: TimeDelta = TimeDelta::days(90);
+
+/// What a caller asks for.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// The walker's name.
+    pub walker: String,
+    /// The node to enter; the actor's root when `None`.
+    pub node: Option<NodeId>,
+    /// The fields as the caller wrote them; `{}` when `None`.
+    pub fields: Option<Json>,
+    /// `schedule.custom`.
+    pub custom: Option<Json>,
+    /// Not before this time.
+    pub execute_date: Option<DateTime<Utc>>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Invoked {
+    /// An async walker: its row is committed.
+    Accepted(WalkerId),
+    /// A sync walker: it ended and its result is committed.
+    Ended {
+        /// Its id.
+        id: WalkerId,
+        /// How it ended.
+        outcome: Box<Outcome>,
+    },
+}
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The tenant has no such walker.
+    #[error("there is no walker called {0:?}")]
+    UnknownWalker(String),
+    /// The walker needs a token.
+    #[error("walker {0} is not public; send a token")]
+    NotPublic(String),
+    /// There is no such node within reach.
+    #[error("there is no node {0}")]
+    UnknownNode(NodeId),
+    /// The walker has no ability for that type of node.
+    #[error("walker {walker} cannot enter {kind}; it enters {enters}")]
+    CannotEnter {
+        /// The walker.
+        walker: String,
+        /// The node's type.
+        kind: String,
+        /// What it can enter.
+        enters: String,
+    },
+    /// The fields are not a JSON object at all.
+    #[error("{0}")]
+    Malformed(String),
+    /// Some fields are not acceptable.
+    #[error("{} of the walker's fields {} not acceptable", .0.len(), if .0.len() == 1 { "is" } else { "are" })]
+    Fields(Vec<FieldProblem>),
+    /// The time lies too far ahead.
+    #[error("execute_date is more than 90 days ahead")]
+    TooFarAhead,
+    /// A sync walker cannot be put off.
+    #[error("walker {0} is synchronous and runs at once; only async walkers take execute_date or delay")]
+    NotDeferrable(String),
+    /// A guest called an async walker.
+    #[error("walker {0} is async; spawn it instead of calling it")]
+    NotSync(String),
+    /// A guest spawned a sync walker.
+    #[error("walker {0} is synchronous; call it instead of spawning it")]
+    NotAsync(String),
+    /// Calls nest too deeply.
+    #[error("walkers call each other more than {0} deep")]
+    TooDeep(u32),
+    /// The host has no slot for a sync walker now.
+    #[error("the host is busy; try again shortly")]
+    Busy,
+    /// The database failed.
+    #[error("the walker could not be stored")]
+    Store(#[from] store::Error),
+    /// The host itself failed.
+    #[error("the walker could not be run: {0}")]
+    Fault(String),
+}
+
+impl Error {
+    /// The stable code, the same for HTTP callers and for guests.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownWalker(_) => "walker.not_found",
+            Self::NotPublic(_) => "token.missing",
+            Self::UnknownNode(_) => "node.not_found",
+            Self::CannotEnter { .. } => "node.not_enterable",
+            Self::Malformed(_) => "body.malformed",
+            Self::Fields(_) => "fields.invalid",
+            Self::TooFarAhead => "execute_date.invalid",
+            Self::NotDeferrable(_) => "walker.not_deferrable",
+            Self::NotSync(_) => "walker.not_sync",
+            Self::NotAsync(_) => "walker.not_async",
+            Self::TooDeep(_) => "limit.calls",
+            Self::Busy => "host.busy",
+            Self::Store(error) if error.is_unavailable() => "database.unavailable",
+            Self::Store(_) | Self::Fault(_) => "host.fault",
+        }
+    }
+}
+
+/// A checked invocation, ready to be stored or run.
+pub(crate) struct Ready {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) walker: NewWalker,
+}
+
+impl Ready {
+    /// The id it will have.
+    pub(crate) fn id(&self) -> WalkerId {
+        WalkerId { name: self.walker.walker.clone(), uuid: self.walker.id }
+    }
+}
+
+impl Host {
+    /// Starts a walker for `actor`: an async one is stored, a sync one runs to its end.
+    ///
+    /// # Errors
+    /// When it may not be started, its input is not acceptable, or the host fails.
+    pub async fn invoke(self: &Arc<Self>, actor: &Actor, what: Invocation) -> Result<Invoked, Error> {
+        let ready = self.check(actor, what).await?;
+        if ready.entry.definition.is_async {
+            return self.accept(ready).await.map(Invoked::Accepted);
+        }
+        if ready.walker.execute_date.is_some() {
+            return Err(Error::NotDeferrable(ready.walker.walker));
+        }
+        let slot = self.slot_for_caller().await?;
+        let (id, outcome) = self.run_sync(actor, ready, 1, Some(slot)).await?;
+        Ok(Invoked::Ended { id, outcome: Box::new(outcome) })
+    }
+
+    /// Checks an invocation without storing anything.
+    pub(crate) async fn check(&self, actor: &Actor, what: Invocation) -> Result<Ready, Error> {
+        let entry = self.catalog.active(actor.tenant, &what.walker).await?;
+        let entry = entry.ok_or_else(|| Error::UnknownWalker(what.walker.clone()))?;
+        let definition = &entry.definition;
+        if actor.reach == Reach::Public && !definition.is_public {
+            return Err(Error::NotPublic(what.walker));
+        }
+        let own_root = NodeId::root(actor.root);
+        let node = what.node.unwrap_or_else(|| own_root.clone());
+        if node != own_root {
+            return Err(Error::UnknownNode(node));
+        }
+        if !definition.may_enter(&node.kind) {
+            let kind = if node.is_root() { "a root".to_owned() } else { format!("a {}", node.kind) };
+            return Err(Error::CannotEnter { walker: what.walker, kind, enters: definition.enters.join(", ") });
+        }
+        if what.execute_date.is_some_and(|date| date > Utc::now() + MAX_AHEAD) {
+            return Err(Error::TooFarAhead);
+        }
+        let fields = entry.fields.check(what.fields.as_ref(), definition.limits(self.limits).fields_bytes)?;
+        let walker = NewWalker {
+            id: WalkerId::new("").uuid,
+            tenant: actor.tenant,
+            walker: what.walker,
+            module_id: entry.module_id,
+            module_version: entry.module.version,
+            node,
+            root: actor.root,
+            execute_date: what.execute_date,
+            custom: what.custom,
+            fields,
+        };
+        Ok(Ready { entry, walker })
+    }
+
+    /// Stores an async walker; returns once that is committed.
+    pub(crate) async fn accept(&self, ready: Ready) -> Result<WalkerId, Error> {
+        let id = ready.id();
+        let slot = match ready.walker.execute_date {
+            None => self.slots.take().map(|slot| (self.lease.id(), slot)),
+            Some(_) => None,
+        };
+        let is_queued = slot.is_none();
+        self.writers.accept(ready.walker, slot).await?;
+        if is_queued {
+            self.slots.queued();
+        }
+        Ok(id)
+    }
+}

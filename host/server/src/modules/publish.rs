@@ -1,0 +1,137 @@
+//! Publishing, activating and deleting modules.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use walker_model::{TenantId, is_name};
+use walker_sandbox::AdmitError;
+
+use crate::host::Host;
+use crate::store::modules::Published as Stored;
+use crate::store::{self, ModuleView};
+
+/// Why a module was not published or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The name cannot name a module.
+    #[error("{0:?} cannot name a module; expected a letter or _, then up to 63 letters, digits or _")]
+    InvalidName(String),
+    /// The host will not run this code; the text says why, for its author.
+    #[error("{0}")]
+    Rejected(String),
+    /// Another module of the tenant holds the name of one of its walkers.
+    #[error("walker {walker} is already defined by module {module}; rename it, or delete that module first")]
+    NameTaken {
+        /// The walker's name.
+        walker: String,
+        /// Who holds it.
+        module: String,
+    },
+    /// There is no such module.
+    #[error("there is no module called {0:?}")]
+    UnknownModule(String),
+    /// The module has no such version.
+    #[error("module {0} has no version {1}")]
+    UnknownVersion(String, i32),
+    /// The database failed.
+    #[error("the module could not be stored")]
+    Store(#[from] store::Error),
+    /// The host itself failed.
+    #[error("the module could not be checked: {0}")]
+    Fault(String),
+}
+
+/// A published module, and whether this made a new version.
+#[derive(Debug)]
+pub struct Published {
+    /// `false`: the active version already had this code.
+    pub created: bool,
+    /// The module as it is now.
+    pub module: ModuleView,
+}
+
+impl Host {
+    /// Checks and compiles `code`, and makes it the active version of module `name`.
+    ///
+    /// # Errors
+    /// When the name or the code is not acceptable, a walker's name is taken, or the host fails.
+    pub async fn publish(&self, tenant: TenantId, name: &str, code: Bytes) -> Result<Published, Error> {
+        if !is_name(name) {
+            return Err(Error::InvalidName(name.to_owned()));
+        }
+        let sha256: [u8; 32] = Sha256::digest(&code).into();
+        if let Some(module) = self.module(tenant, name).await?
+            && module
+                .versions
+                .iter()
+                .any(|version| Some(version.version) == module.active_version && version.sha256 == sha256)
+        {
+            return Ok(Published { created: false, module });
+        }
+        let admitted = self.compiled.admit(&sha256, code.clone()).await.map_err(|error| match error {
+            AdmitError::Rejected(reason) => Error::Rejected(reason),
+            AdmitError::Fault(cause) => Error::Fault(cause),
+        })?;
+        let created = match self.store.publish(tenant, name, &sha256, &code, &admitted.definitions).await? {
+            Stored::Created => true,
+            Stored::Unchanged => false,
+            Stored::NameTaken { walker, module } => return Err(Error::NameTaken { walker, module }),
+            Stored::Unknown => return Err(Error::UnknownModule(name.to_owned())),
+        };
+        self.catalog.forget(tenant);
+        // The first invocation finds it in memory.
+        if let Err(error) = self.compiled.get(&sha256).await {
+            tracing::warn!(module = name, "module {name} is published but cannot be loaded: {error}");
+        }
+        let module = self.module(tenant, name).await?.ok_or_else(|| Error::UnknownModule(name.to_owned()))?;
+        tracing::info!(%tenant, module = name, version = module.active_version, "published module {name}");
+        Ok(Published { created, module })
+    }
+
+    /// The tenant's published modules, by name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn modules(&self, tenant: TenantId) -> Result<Vec<ModuleView>, store::Error> {
+        self.store.modules(tenant, None).await
+    }
+
+    /// One published module.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn module(&self, tenant: TenantId, name: &str) -> Result<Option<ModuleView>, store::Error> {
+        Ok(self.store.modules(tenant, Some(name)).await?.pop())
+    }
+
+    /// Rolls back or forward: new invocations run `version` from now on, on every host.
+    ///
+    /// # Errors
+    /// When there is no such module or version, a walker's name is taken by now, or the database fails.
+    pub async fn activate_module(&self, tenant: TenantId, name: &str, version: i32) -> Result<ModuleView, Error> {
+        let unknown = || Error::UnknownModule(name.to_owned());
+        let known = self.module(tenant, name).await?.ok_or_else(unknown)?;
+        if !known.versions.iter().any(|known| known.version == version) {
+            return Err(Error::UnknownVersion(name.to_owned(), version));
+        }
+        match self.store.activate(tenant, name, version).await? {
+            Stored::NameTaken { walker, module } => return Err(Error::NameTaken { walker, module }),
+            Stored::Unknown => return Err(unknown()),
+            Stored::Created | Stored::Unchanged => {}
+        }
+        self.catalog.forget(tenant);
+        self.module(tenant, name).await?.ok_or_else(unknown)
+    }
+
+    /// Stops new invocations of a module's walkers. What runs finishes; results stay readable.
+    ///
+    /// # Errors
+    /// When there is no such module, or the database fails.
+    pub async fn delete_module(&self, tenant: TenantId, name: &str) -> Result<(), Error> {
+        if !self.store.delete_module(tenant, name).await? {
+            return Err(Error::UnknownModule(name.to_owned()));
+        }
+        self.catalog.forget(tenant);
+        tracing::info!(%tenant, module = name, "deleted module {name}");
+        Ok(())
+    }
+}

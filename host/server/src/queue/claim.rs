@@ -1,0 +1,135 @@
+//! Takes waiting walkers when this host has free slots.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_postgres::Statement;
+
+use super::HostLease;
+use crate::store::claim::{self, Claimed, Take};
+use crate::store::{Error, Session, Store};
+
+/// The safety net below wake-ups: how late a due walker may be noticed.
+const POLL: Duration = Duration::from_millis(100);
+/// More in one statement gains nothing.
+const MAX_CLAIM: usize = 100;
+
+/// Runs at once, and what waits for a place among them.
+#[derive(Clone)]
+pub(crate) struct Slots {
+    free: Arc<Semaphore>,
+    queued: Arc<Queued>,
+}
+
+#[derive(Default)]
+struct Queued {
+    /// Whether rows may be waiting that were here first.
+    backlog: AtomicBool,
+    wake: Notify,
+}
+
+impl Slots {
+    pub(crate) fn new(count: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(count)), queued: Arc::default() }
+    }
+
+    /// A slot for a new walker, unless others wait already: nobody jumps the queue.
+    pub(crate) fn take(&self) -> Option<OwnedSemaphorePermit> {
+        if self.queued.backlog.load(Ordering::Acquire) {
+            return None;
+        }
+        self.free.clone().try_acquire_owned().ok()
+    }
+
+    /// A slot as soon as there is one; `None` once they are closed.
+    pub(crate) async fn wait(&self) -> Option<OwnedSemaphorePermit> {
+        self.free.clone().acquire_owned().await.ok()
+    }
+
+    /// Gives out no more slots: what waits stays for other hosts.
+    pub(crate) fn close(&self) {
+        self.free.close();
+    }
+
+    /// A row was stored that this host could not take at once.
+    pub(crate) fn queued(&self) {
+        self.queued.backlog.store(true, Ordering::Release);
+        self.queued.wake.notify_one();
+    }
+
+    /// How many more could be taken at once.
+    fn free(&self) -> usize {
+        self.free.available_permits()
+    }
+}
+
+/// Takes waiting walkers until the slots are closed. `start` runs each.
+pub(crate) async fn claim_due(
+    store: Store,
+    lease: HostLease,
+    slots: Slots,
+    start: impl Fn(Claimed, OwnedSemaphorePermit) + Send + Sync,
+) {
+    let mut link: Option<(Session, Statement)> = None;
+    let mut after_tenant = 0;
+    loop {
+        // Not before there is a slot. Only one is held while asking, so that new walkers find the others free.
+        let mut slot = slots.wait().await;
+        if slot.is_none() {
+            return;
+        }
+        let wanted = 1 + slots.free().min(MAX_CLAIM - 1);
+        // Before asking: a row queued meanwhile sets it again.
+        slots.queued.backlog.store(false, Ordering::Release);
+        let take = Take { after_tenant, per_tenant: (wanted as i64 / 4).max(1), at_most: wanted as i64 };
+        match claim(&store, &mut link, &lease, take).await {
+            Ok(claimed) => {
+                let is_full = claimed.len() == wanted;
+                let may_have_more = after_tenant > 0 || claimed.len() as i64 >= take.per_tenant;
+                after_tenant = if is_full { claimed.last().map_or(0, |last| last.tenant.0) } else { 0 };
+                for claimed in claimed {
+                    let slot = match slot.take() {
+                        Some(slot) => Some(slot),
+                        None => slots.wait().await,
+                    };
+                    // Closed meanwhile: the host hands back what it holds.
+                    let Some(slot) = slot else { return };
+                    start(claimed, slot);
+                }
+                if is_full || may_have_more {
+                    slots.queued.backlog.store(true, Ordering::Release);
+                    continue;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not look for waiting walkers; trying again"
+                );
+                link = None;
+            }
+        }
+        drop(slot);
+        // Either way: work, or the time to look again.
+        drop(tokio::time::timeout(POLL, slots.queued.wake.notified()).await);
+    }
+}
+
+async fn claim(
+    store: &Store,
+    link: &mut Option<(Session, Statement)>,
+    lease: &HostLease,
+    take: Take,
+) -> Result<Vec<Claimed>, Error> {
+    let (session, statement) = match link {
+        Some(link) => link,
+        None => {
+            let session = store.queue_session().await?;
+            let statement = session.prepare(claim::CLAIM).await?;
+            link.insert((session, statement))
+        }
+    };
+    claim::claim(session, statement, lease.id(), take).await
+}

@@ -1,0 +1,78 @@
+//! Who this host is to the others: a row in `hosts`, kept fresh for as long as it lives.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+
+use crate::store::{Error, HostId, Session, Store, hosts};
+
+/// How often this host says that it lives.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
+/// After how long without a heartbeat a host counts as dead. With a sweep every two seconds, what it held
+/// runs again within ten.
+pub(crate) const LEASE: Duration = Duration::from_secs(7);
+
+/// This host's place among the hosts.
+#[derive(Clone)]
+pub(crate) struct HostLease(Arc<Inner>);
+
+struct Inner {
+    id: AtomicI32,
+    /// Heartbeats in a row on one connection.
+    steady: AtomicU32,
+}
+
+impl HostLease {
+    /// Enters this host.
+    pub(crate) async fn register(store: &Store) -> Result<Self, Error> {
+        let HostId(id) = store.register_host().await?;
+        Ok(Self(Arc::new(Inner { id: AtomicI32::new(id), steady: AtomicU32::new(0) })))
+    }
+
+    /// Its id now; another one after it was taken for dead.
+    pub(crate) fn id(&self) -> HostId {
+        HostId(self.0.id.load(Ordering::Acquire))
+    }
+
+    /// Whether three heartbeats in a row succeeded on one connection: before that it may not call others dead,
+    /// or hosts would reap each other whenever Postgres restarts.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.0.steady.load(Ordering::Acquire) >= 3
+    }
+
+    /// Keeps the row fresh, on a connection of its own; never returns.
+    pub(crate) async fn keep(self, store: Store) {
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut session: Option<Session> = None;
+        loop {
+            beat.tick().await;
+            if let Err(error) = self.beat(&store, &mut session).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not renew this host's lease; trying again"
+                );
+                session = None;
+                self.0.steady.store(0, Ordering::Release);
+            }
+        }
+    }
+
+    async fn beat(&self, store: &Store, session: &mut Option<Session>) -> Result<(), Error> {
+        let session = match session {
+            Some(session) => session,
+            None => session.insert(store.session().await?),
+        };
+        if hosts::beat(session, self.id()).await? {
+            self.0.steady.fetch_add(1, Ordering::AcqRel);
+        } else {
+            let id = store.register_host().await?;
+            tracing::warn!(host = id.0, "this host was taken for dead, and goes on as host {}", id.0);
+            self.0.id.store(id.0, Ordering::Release);
+            self.0.steady.store(0, Ordering::Release);
+        }
+        Ok(())
+    }
+}

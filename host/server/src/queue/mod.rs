@@ -1,0 +1,16 @@
+//! Everything between "the row is committed" and "the result is committed".
+//!
+//! Knows which walkers this host holds and for how long; does not know how one is run.
+
+mod batch;
+mod claim;
+mod lease;
+mod recovery;
+mod waiters;
+mod writers;
+
+pub(crate) use claim::{Slots, claim_due};
+pub(crate) use lease::HostLease;
+pub(crate) use recovery::{MAX_ATTEMPTS, recover};
+pub(crate) use waiters::Waiters;
+pub(crate) use writers::{Accepted, Fenced, Writers};

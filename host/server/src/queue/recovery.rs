@@ -1,0 +1,64 @@
+//! Frees what dead hosts held. Any host may do it; they take turns by an advisory lock.
+
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use walker_model::{Code, Failure};
+
+use super::lease::LEASE;
+use super::{HostLease, Waiters};
+use crate::store::{Error, Session, Store, hosts, recover as sql};
+
+/// How often dead hosts are looked for.
+const SWEEP: Duration = Duration::from_secs(2);
+/// After so many attempts whose host died, the walker itself is the likeliest cause.
+pub(crate) const MAX_ATTEMPTS: i16 = 3;
+/// Who holds this advisory lock sweeps; the others skip a turn.
+const SWEEP_LOCK: i64 = 0x73_7765_6570;
+
+/// Looks for dead hosts for as long as this one lives; never returns.
+pub(crate) async fn recover(store: Store, lease: HostLease, waiters: Waiters) {
+    let mut turn = tokio::time::interval(SWEEP);
+    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut session: Option<Session> = None;
+    loop {
+        turn.tick().await;
+        if !lease.is_steady() {
+            continue;
+        }
+        if let Err(error) = sweep(&store, &mut session, &waiters).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not look for dead hosts; trying again");
+            session = None;
+        }
+    }
+}
+
+async fn sweep(store: &Store, session: &mut Option<Session>, waiters: &Waiters) -> Result<(), Error> {
+    let session = match session {
+        Some(session) => session,
+        None => session.insert(store.session().await?),
+    };
+    let mine: bool = session.query_one("select pg_try_advisory_lock($1)", &[&SWEEP_LOCK]).await?.get(0);
+    if !mine {
+        return Ok(());
+    }
+    // Statements of their own, so that each sees what the one before left.
+    let dead = hosts::reap(session, LEASE).await?;
+    if dead > 0 {
+        tracing::warn!(dead, "{dead} hosts stopped answering");
+    }
+    let failure = Failure::new(
+        Code::HostLost,
+        format!("the host that ran it died, {MAX_ATTEMPTS} times in a row; retry it when the cause is known"),
+    );
+    for id in sql::give_up(session, MAX_ATTEMPTS, &failure).await? {
+        tracing::warn!(walker = %id, "gave up on walker {id}: its host died in every one of {MAX_ATTEMPTS} attempts");
+        waiters.ended(id);
+    }
+    let freed = sql::sweep(session).await?;
+    if freed > 0 {
+        tracing::warn!(freed, "{freed} walkers of dead hosts will run again");
+    }
+    session.execute("select pg_advisory_unlock($1)", &[&SWEEP_LOCK]).await?;
+    Ok(())
+}

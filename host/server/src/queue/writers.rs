@@ -1,0 +1,329 @@
+//! The batches that this host writes: accepted walkers, results, sync records, checkpoints and log chunks.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_postgres::Statement;
+
+use super::Waiters;
+use super::batch::{Batcher, Rows};
+use crate::store::checkpoint::{self, Checkpoint};
+use crate::store::complete::{self, ResultRow};
+use crate::store::intake::{self, NewWalker};
+use crate::store::logs::{self, LogChunk};
+use crate::store::record;
+use crate::store::{Error, HostId, Lease, Session, Store};
+
+/// Connections for each kind of write. Two to four for intake and completion were measured best on four cores.
+const WRITERS: usize = 3;
+/// Checkpoints and logs are rarer.
+const FEW_WRITERS: usize = 1;
+/// How long a request waits for its commit. Then it is told so; a row that was already sent may still be committed.
+const COMMIT_WAIT: Duration = Duration::from_secs(10);
+
+/// A walker whose row is committed and which this host holds.
+pub(crate) struct Accepted {
+    pub(crate) walker: NewWalker,
+    pub(crate) lease: Lease,
+    pub(crate) claimed_at: DateTime<Utc>,
+    pub(crate) slot: OwnedSemaphorePermit,
+}
+
+/// What happens with a walker that was accepted with a slot.
+type Start = Box<dyn Fn(Accepted) + Send + Sync>;
+
+/// The way into Postgres for everything that runs make.
+pub(crate) struct Writers {
+    intake: Batcher<Intake>,
+    results: Batcher<Results>,
+    records: Batcher<Records>,
+    checkpoints: Batcher<Checkpoints>,
+    logs: Batcher<LogChunks>,
+}
+
+impl Writers {
+    /// Starts the writing tasks. `start` is called for every walker that was stored as already claimed,
+    /// `waiters` hear of every result.
+    pub(crate) fn start(store: &Store, waiters: Waiters, start: Start) -> Self {
+        Self {
+            intake: Batcher::start(store.clone(), Intake { start }, WRITERS),
+            results: Batcher::start(store.clone(), Results { waiters }, WRITERS),
+            records: Batcher::start(store.clone(), Records, FEW_WRITERS),
+            checkpoints: Batcher::start(store.clone(), Checkpoints, FEW_WRITERS),
+            logs: Batcher::start(store.clone(), LogChunks, FEW_WRITERS),
+        }
+    }
+
+    /// Stores a walker; returns once that is committed. With a slot it is stored as claimed, and starts at once.
+    pub(crate) async fn accept(
+        &self,
+        walker: NewWalker,
+        slot: Option<(HostId, OwnedSemaphorePermit)>,
+    ) -> Result<(), Error> {
+        committed(|reply| self.intake.send(IntakeRow { walker, slot, reply })).await
+    }
+
+    /// Stores a sync walker with its result.
+    pub(crate) async fn record(&self, walker: NewWalker, result: ResultRow) -> Result<(), Error> {
+        committed(|reply| self.records.send(RecordRow { walker, result, reply })).await
+    }
+
+    /// Stores a result and lets `held` go once that is done. `saved`: there may be a checkpoint to remove.
+    /// Takes as long as the database needs; an error means that Postgres refused the row itself.
+    pub(crate) async fn complete(&self, lease: Lease, result: ResultRow, saved: bool) -> Result<Fenced, Error> {
+        let (reply, written) = oneshot::channel();
+        self.results.send(ResultOf { lease, result, saved, reply }).await;
+        written.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Stores a checkpoint; returns once that is committed.
+    pub(crate) async fn save(&self, checkpoint: Checkpoint) -> Result<Fenced, Error> {
+        let (reply, written) = oneshot::channel();
+        self.checkpoints.send(CheckpointRow { checkpoint, reply }).await;
+        written.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Stores a chunk of output; returns once that is done, or was refused.
+    pub(crate) async fn log(&self, chunk: LogChunk) {
+        let (reply, written) = oneshot::channel();
+        self.logs.send(LogRow { chunk, reply }).await;
+        drop(written.await);
+    }
+}
+
+/// Whether the lease still held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fenced {
+    /// It was written.
+    Written,
+    /// The lease was lost: nothing was written, and nothing more of this run may be.
+    Lost,
+}
+
+impl Fenced {
+    fn of(written: bool) -> Self {
+        if written { Self::Written } else { Self::Lost }
+    }
+}
+
+fn stopping() -> Error {
+    Error::Unavailable("the host is stopping".into())
+}
+
+/// Sends a row and waits for its commit, but not forever: somebody's request is open.
+async fn committed<F: Future<Output = ()>>(
+    send: impl FnOnce(oneshot::Sender<Result<(), Error>>) -> F,
+) -> Result<(), Error> {
+    let (reply, written) = oneshot::channel();
+    let written = tokio::time::timeout(COMMIT_WAIT, async {
+        send(reply).await;
+        written.await.unwrap_or_else(|_| Err(stopping()))
+    });
+    written.await.unwrap_or_else(|_| Err(Error::Unavailable("the commit took too long".into())))
+}
+
+struct Intake {
+    start: Start,
+}
+
+struct IntakeRow {
+    walker: NewWalker,
+    slot: Option<(HostId, OwnedSemaphorePermit)>,
+    reply: oneshot::Sender<Result<(), Error>>,
+}
+
+impl Rows for Intake {
+    const NAME: &'static str = "accepted walkers";
+    const SQL: &'static str = intake::INTAKE;
+    type Row = IntakeRow;
+    type Written = DateTime<Utc>;
+
+    fn bytes(row: &IntakeRow) -> usize {
+        row.walker.bytes()
+    }
+
+    fn is_abandoned(row: &IntakeRow) -> bool {
+        row.reply.is_closed()
+    }
+
+    async fn write(
+        session: &mut Session,
+        statement: &Statement,
+        rows: &[&IntakeRow],
+        again: bool,
+    ) -> Result<Vec<DateTime<Utc>>, Error> {
+        let owned: Vec<_> = rows.iter().map(|row| (&row.walker, row.slot.as_ref().map(|(host, _)| *host))).collect();
+        let now = intake::insert(session, statement, &owned, again).await?;
+        Ok(vec![now; rows.len()])
+    }
+
+    fn done(&self, row: IntakeRow, written: Result<DateTime<Utc>, Error>) {
+        let answer = match written {
+            // Started whether or not the caller still waits: the row says that this host holds it.
+            Ok(claimed_at) => {
+                if let Some((owner, slot)) = row.slot {
+                    let lease = Lease { id: row.walker.id, owner, attempt: 1 };
+                    (self.start)(Accepted { walker: row.walker, lease, claimed_at, slot });
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        drop(row.reply.send(answer));
+    }
+}
+
+struct Results {
+    waiters: Waiters,
+}
+
+struct ResultOf {
+    lease: Lease,
+    result: ResultRow,
+    saved: bool,
+    reply: oneshot::Sender<Result<Fenced, Error>>,
+}
+
+impl Rows for Results {
+    const NAME: &'static str = "results";
+    const SQL: &'static str = complete::COMPLETE;
+    type Row = ResultOf;
+    type Written = bool;
+
+    fn bytes(row: &ResultOf) -> usize {
+        row.result.bytes()
+    }
+
+    fn is_abandoned(_: &ResultOf) -> bool {
+        false
+    }
+
+    async fn write(
+        session: &mut Session,
+        statement: &Statement,
+        rows: &[&ResultOf],
+        again: bool,
+    ) -> Result<Vec<bool>, Error> {
+        let rows: Vec<_> = rows.iter().map(|row| (row.lease, &row.result, row.saved)).collect();
+        complete::complete(session, statement, &rows, again).await
+    }
+
+    fn done(&self, row: ResultOf, written: Result<bool, Error>) {
+        if matches!(written, Ok(true)) {
+            self.waiters.ended(row.lease.id);
+        }
+        drop(row.reply.send(written.map(Fenced::of)));
+    }
+}
+
+struct Records;
+
+struct RecordRow {
+    walker: NewWalker,
+    result: ResultRow,
+    reply: oneshot::Sender<Result<(), Error>>,
+}
+
+impl Rows for Records {
+    const NAME: &'static str = "sync walkers";
+    const SQL: &'static str = record::RECORD;
+    type Row = RecordRow;
+    type Written = ();
+
+    fn bytes(row: &RecordRow) -> usize {
+        row.walker.bytes() + row.result.bytes()
+    }
+
+    fn is_abandoned(row: &RecordRow) -> bool {
+        row.reply.is_closed()
+    }
+
+    async fn write(
+        session: &mut Session,
+        statement: &Statement,
+        rows: &[&RecordRow],
+        again: bool,
+    ) -> Result<Vec<()>, Error> {
+        let pairs: Vec<_> = rows.iter().map(|row| (&row.walker, &row.result)).collect();
+        record::record(session, statement, &pairs, again).await?;
+        Ok(vec![(); rows.len()])
+    }
+
+    fn done(&self, row: RecordRow, written: Result<(), Error>) {
+        drop(row.reply.send(written));
+    }
+}
+
+struct Checkpoints;
+
+struct CheckpointRow {
+    checkpoint: Checkpoint,
+    reply: oneshot::Sender<Result<Fenced, Error>>,
+}
+
+impl Rows for Checkpoints {
+    const NAME: &'static str = "checkpoints";
+    const SQL: &'static str = checkpoint::CHECKPOINT;
+    type Row = CheckpointRow;
+    type Written = bool;
+
+    fn bytes(row: &CheckpointRow) -> usize {
+        row.checkpoint.fields.len() + row.checkpoint.reports.len()
+    }
+
+    fn is_abandoned(row: &CheckpointRow) -> bool {
+        row.reply.is_closed()
+    }
+
+    async fn write(
+        session: &mut Session,
+        statement: &Statement,
+        rows: &[&CheckpointRow],
+        _again: bool,
+    ) -> Result<Vec<bool>, Error> {
+        let rows: Vec<_> = rows.iter().map(|row| &row.checkpoint).collect();
+        checkpoint::save(session, statement, &rows).await
+    }
+
+    fn done(&self, row: CheckpointRow, written: Result<bool, Error>) {
+        drop(row.reply.send(written.map(Fenced::of)));
+    }
+}
+
+struct LogChunks;
+
+struct LogRow {
+    chunk: LogChunk,
+    reply: oneshot::Sender<()>,
+}
+
+impl Rows for LogChunks {
+    const NAME: &'static str = "log chunks";
+    const SQL: &'static str = logs::LOG;
+    type Row = LogRow;
+    type Written = ();
+
+    fn bytes(row: &LogRow) -> usize {
+        row.chunk.lines.len()
+    }
+
+    fn is_abandoned(_: &LogRow) -> bool {
+        false
+    }
+
+    async fn write(
+        session: &mut Session,
+        statement: &Statement,
+        rows: &[&LogRow],
+        _again: bool,
+    ) -> Result<Vec<()>, Error> {
+        let rows: Vec<_> = rows.iter().map(|row| &row.chunk).collect();
+        logs::store(session, statement, &rows).await?;
+        Ok(vec![(); rows.len()])
+    }
+
+    fn done(&self, row: LogRow, _written: Result<(), Error>) {
+        let _ = row.reply.send(());
+    }
+}

@@ -1,0 +1,105 @@
+//! One attempt: a job on the walkers' threads, its output stored meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use walker_model::{Json, Outcome, TenantId, WalkerId};
+use walker_sandbox::{HostFault, Job, Module, Stop};
+
+use super::logs::RunLogs;
+use crate::effects::RunEffects;
+use crate::host::Host;
+use crate::store::Lease;
+use crate::store::logs::LogChunk;
+
+/// How late a reader sees the output of a walker that still runs.
+const LOG_FLUSH: Duration = Duration::from_secs(1);
+
+/// What an attempt needs besides its job.
+pub(super) struct Setting {
+    pub(super) tenant: TenantId,
+    /// `None` for a sync walker: nothing of it is stored before it ends.
+    pub(super) lease: Option<Lease>,
+    /// How many sync walkers deep this one was called; 1 is called by nobody.
+    pub(super) depth: u32,
+    /// Whether an earlier attempt left a checkpoint.
+    pub(super) is_saved: bool,
+}
+
+/// How an attempt ended.
+pub(super) struct Attempted {
+    pub(super) outcome: Outcome,
+    /// Lines that are not stored elsewhere.
+    pub(super) logs: Option<Json>,
+    /// Whether there may be a checkpoint to remove.
+    pub(super) is_saved: bool,
+}
+
+impl Host {
+    /// Runs `job` to its outcome.
+    pub(super) async fn attempt(
+        self: &Arc<Self>,
+        module: Module,
+        job: Job,
+        setting: Setting,
+        stop: Stop,
+    ) -> Result<Attempted, HostFault> {
+        let logs = Arc::new(RunLogs::default());
+        let earlier = setting.is_saved.then(|| job.fields.clone());
+        let effects = Arc::new(RunEffects::new(self.clone(), &job, &setting, logs.clone()));
+        let (sandbox, seen) = (self.sandbox.clone(), effects.clone());
+        let _stop_when_dropped = StopOnDrop(stop.clone());
+        let mut run = self.walkers.spawn(async move { sandbox.run(&module, job, seen, stop).await });
+        let outcome = match setting.lease {
+            None => run.await,
+            Some(lease) => {
+                let mut flush = tokio::time::interval(LOG_FLUSH);
+                flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                flush.tick().await;
+                loop {
+                    tokio::select! {
+                        biased;
+                        outcome = &mut run => break outcome,
+                        () = logs.full() => {}
+                        _ = flush.tick() => {}
+                    }
+                    self.store_logs(lease, &logs).await;
+                }
+            }
+        };
+        // A panic below is this run's fault and nobody else's.
+        let mut outcome = outcome.map_err(|panic| HostFault::Failed(format!("the sandbox failed: {panic}")))??;
+        if let (Some(lease), true) = (setting.lease, logs.is_full()) {
+            self.store_logs(lease, &logs).await;
+        }
+        let is_saved = setting.is_saved || effects.has_saved();
+        if outcome.failure().is_some() {
+            outcome.fields = outcome.fields.or(earlier);
+        }
+        Ok(Attempted { outcome, logs: logs.take().map(|(_, lines)| lines), is_saved })
+    }
+
+    async fn store_logs(&self, lease: Lease, logs: &RunLogs) {
+        if let Some((seq, lines)) = logs.take() {
+            self.writers.log(LogChunk { lease, seq, lines }).await;
+        }
+    }
+}
+
+impl RunEffects {
+    fn new(host: Arc<Host>, job: &Job, setting: &Setting, logs: Arc<RunLogs>) -> Self {
+        let id: WalkerId = job.id.clone();
+        let log = Box::new(move |line| logs.push(line));
+        Self::for_run(host, id, setting.tenant, job, setting.lease, setting.depth, log)
+    }
+}
+
+/// Ends a run whose caller is gone.
+struct StopOnDrop(Stop);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}

@@ -1,0 +1,148 @@
+//! Async walkers: from a lease to a committed result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::OwnedSemaphorePermit;
+use walker_model::{Code, Ended, Failure, Json, NodeId, Outcome, TenantId, Usage, WalkerId};
+use walker_sandbox::{HostFault, Job};
+
+use super::attempt::{Attempted, Setting};
+use crate::host::Host;
+use crate::queue::{Accepted, Fenced, MAX_ATTEMPTS};
+use crate::store::Lease;
+use crate::store::claim::{Claimed, Input};
+use crate::store::complete::ResultRow;
+
+/// Before a walker is tried again that failed through a fault of this host.
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
+
+/// An async walker that this host holds.
+struct Run {
+    lease: Lease,
+    tenant: TenantId,
+    claimed_at: DateTime<Utc>,
+    input: Input,
+}
+
+impl Host {
+    /// Runs a walker that was stored as this host's.
+    pub(crate) fn start_accepted(self: &Arc<Self>, accepted: Accepted) {
+        let Accepted { walker, lease, claimed_at, slot } = accepted;
+        let input = Input {
+            walker: walker.walker,
+            module_id: walker.module_id,
+            module_version: walker.module_version,
+            node: walker.node,
+            root: walker.root,
+            custom: walker.custom,
+            fields: walker.fields,
+            reports: Vec::new(),
+            is_saved: false,
+        };
+        self.spawn_run(Run { lease, tenant: walker.tenant, claimed_at, input }, slot);
+    }
+
+    /// Runs a walker that was taken from the waiting ones.
+    pub(crate) fn start_claimed(self: &Arc<Self>, claimed: Claimed, slot: OwnedSemaphorePermit) {
+        let Claimed { lease, tenant, claimed_at, input } = claimed;
+        match input {
+            Some(input) => self.spawn_run(Run { lease, tenant, claimed_at, input }, slot),
+            None => {
+                let host = self.clone();
+                tokio::spawn(async move {
+                    tracing::error!(walker = %lease.id, "the input of walker {} is no longer stored; dropped it", lease.id);
+                    if let Err(error) = host.store.forget(lease).await {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "could not drop walker {}", lease.id);
+                    }
+                });
+            }
+        }
+    }
+
+    fn spawn_run(self: &Arc<Self>, run: Run, slot: OwnedSemaphorePermit) {
+        let host = self.clone();
+        tokio::spawn(async move {
+            host.run(run).await;
+            drop(slot);
+        });
+    }
+
+    /// Runs an async walker and commits what came of it.
+    async fn run(self: Arc<Self>, run: Run) {
+        let (lease, root, claimed_at) = (run.lease, run.input.root, run.claimed_at);
+        let (_place, stop) = self.running.enter(lease.id);
+        let attempted = match self.prepare(run).await {
+            Ok((module, job, setting)) => self.attempt(module, job, setting, stop.clone()).await,
+            Err(fault) => Err(HostFault::Failed(fault)),
+        };
+        let Attempted { outcome, logs, is_saved } = match attempted {
+            // Stopped because this host stops: it is handed back, not ended.
+            Ok(_) if stop.is_stopped() && self.is_stopping() => return,
+            Ok(attempted) => attempted,
+            Err(HostFault::Fenced) => {
+                tracing::info!(walker = %lease.id, "walker {} was taken over; this attempt writes nothing", lease.id);
+                return;
+            }
+            Err(HostFault::Failed(fault)) => {
+                tracing::error!(walker = %lease.id, fault, "walker {} could not be run", lease.id);
+                if lease.attempt < MAX_ATTEMPTS {
+                    return self.give_back(lease).await;
+                }
+                let message = format!("the host could not run it, {MAX_ATTEMPTS} times in a row");
+                Attempted { outcome: self.lost(message), logs: None, is_saved: true }
+            }
+        };
+        let result = ResultRow::new(root, claimed_at, &outcome, logs);
+        match self.writers.complete(lease, result, is_saved).await {
+            Ok(Fenced::Written) => {}
+            Ok(Fenced::Lost) => {
+                tracing::info!(walker = %lease.id, "the result of walker {} came too late and was not stored", lease.id);
+            }
+            Err(error) => {
+                tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "the result of walker {} could not be stored", lease.id);
+                self.give_back(lease).await;
+            }
+        }
+    }
+
+    async fn prepare(&self, run: Run) -> Result<(walker_sandbox::Module, Job, Setting), String> {
+        let Run { lease, tenant, input, .. } = run;
+        let entry = self.catalog.pinned(input.module_id, input.module_version, &input.walker).await;
+        let entry = entry.map_err(|error| error.to_string())?.ok_or("its module's version is no longer stored")?;
+        let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| error.to_string())?;
+        let job = Job {
+            id: WalkerId { name: input.walker, uuid: lease.id },
+            node_id: input.node,
+            root_id: NodeId::root(input.root),
+            attempt: lease.attempt as u16,
+            fields: input.fields,
+            reports: input.reports,
+            custom: input.custom,
+            limits: entry.definition.limits(self.limits),
+            seed: rand::random(),
+        };
+        Ok((module, job, Setting { tenant, lease: Some(lease), depth: 1, is_saved: input.is_saved }))
+    }
+
+    async fn give_back(&self, lease: Lease) {
+        if let Err(error) = self.store.release(lease, FAULT_PAUSE).await {
+            // The row stays this host's until it leaves or is taken for dead; then another attempt follows.
+            tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not give walker {} back", lease.id);
+        }
+        self.slots.queued();
+    }
+
+    fn lost(&self, message: String) -> Outcome {
+        Outcome {
+            ended: Ended::Failed(Failure::new(Code::HostLost, message)),
+            fields: None,
+            reports: Vec::<Json>::new(),
+            http_status: None,
+            custom: None,
+            usage: Usage::default(),
+            limits: self.limits,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The one place that knows both queue and sandbox: job in, outcome out.
+
+mod attempt;
+mod background;
+mod logs;
+mod running;
+mod sync;
+
+pub(crate) use running::Running;

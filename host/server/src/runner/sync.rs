@@ -1,0 +1,66 @@
+//! Sync walkers: run while the caller waits, stored with their result when they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::sync::OwnedSemaphorePermit;
+use walker_model::{NodeId, Outcome, WalkerId};
+use walker_sandbox::{HostFault, Job};
+
+use super::attempt::{Attempted, Setting};
+use crate::access::Actor;
+use crate::host::Host;
+use crate::invoke::{Error, Ready};
+use crate::store::complete::ResultRow;
+
+/// How long a caller waits for a free slot before it is told to come back.
+const SLOT_WAIT: Duration = Duration::from_secs(10);
+
+impl Host {
+    /// A slot for a walker whose caller waits.
+    pub(crate) async fn slot_for_caller(&self) -> Result<OwnedSemaphorePermit, Error> {
+        tokio::time::timeout(SLOT_WAIT, self.slots.wait()).await.ok().flatten().ok_or(Error::Busy)
+    }
+
+    /// Runs a sync walker to its end; returns once its result is committed.
+    /// One that another walker calls runs in that one's slot, so that calls cannot wait for each other.
+    pub(crate) async fn run_sync(
+        self: &Arc<Self>,
+        actor: &Actor,
+        ready: Ready,
+        depth: u32,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> Result<(WalkerId, Outcome), Error> {
+        let id = ready.id();
+        let Ready { entry, walker } = ready;
+        let limits = entry.definition.limits(self.limits);
+        if depth > limits.call_depth {
+            return Err(Error::TooDeep(limits.call_depth));
+        }
+        let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| Error::Fault(error.to_string()))?;
+        let (_place, stop) = self.running.enter(id.uuid);
+        let job = Job {
+            id: id.clone(),
+            node_id: walker.node.clone(),
+            root_id: NodeId::root(walker.root),
+            attempt: 1,
+            fields: walker.fields.clone(),
+            reports: Vec::new(),
+            custom: walker.custom.clone(),
+            limits,
+            seed: rand::random(),
+        };
+        let setting = Setting { tenant: actor.tenant, lease: None, depth, is_saved: false };
+        let executed_date = Utc::now();
+        let Attempted { outcome, logs, .. } =
+            self.attempt(module, job, setting, stop).await.map_err(|fault| match fault {
+                HostFault::Failed(fault) => Error::Fault(fault),
+                HostFault::Fenced => Error::Fault("the run was stopped".into()),
+            })?;
+        drop(slot);
+        self.writers.record(walker, ResultRow::new(actor.root, executed_date, &outcome, logs)).await?;
+        self.waiters.ended(id.uuid);
+        Ok((id, outcome))
+    }
+}

@@ -1,0 +1,175 @@
+//! A host from its settings to its end.
+//!
+//! Only puts the parts together, in the order in which they need each other.
+
+mod cache_key;
+mod threads;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use walker_sandbox::{ArtifactCache, Jail, JailLimits, Sandbox};
+
+use crate::config::Config;
+use crate::embedded_postgres::{self, EmbeddedPostgres};
+use crate::host::{Host, Parts};
+use crate::identity;
+use crate::modules::Compiled;
+use crate::store::{self, Store};
+use crate::{http, shutdown};
+
+/// Connections for requests; each is held for one statement. With the queue's own ten this leaves room for several
+/// hosts under Postgres' default of a hundred.
+const POOL_SIZE: usize = 10;
+
+/// Why a host could not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder of the data directory.
+    #[error("cannot {what} {path}")]
+    File {
+        /// What was to be done.
+        what: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The private Postgres.
+    #[error("cannot run the embedded PostgreSQL")]
+    Embedded(#[from] embedded_postgres::Error),
+    /// `DATABASE_URL` is not one.
+    #[error("DATABASE_URL cannot be read; expected postgres://user:password@host:port/database")]
+    DatabaseUrl(#[source] tokio_postgres::Error),
+    /// The database.
+    #[error("cannot use the database")]
+    Store(#[from] store::Error),
+    /// The first tokens.
+    #[error("cannot make the first tokens")]
+    FirstStart(#[from] identity::FirstStartError),
+    /// The sandbox.
+    #[error("cannot make the sandbox")]
+    Sandbox(#[from] walker_sandbox::Error),
+    /// The address to listen on.
+    #[error("cannot listen on {address}; is another host running? give another --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The operating system refused something basic.
+    #[error("cannot {what}")]
+    System {
+        /// What was to be done.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// Runs a host until it is asked to stop. `listening` is told the address once it takes requests.
+///
+/// Called on the runtime for everything but walkers, which get threads of their own. The program must answer to
+/// `<program> jail …` with [`walker_sandbox::jail_main`]: modules are read and compiled in such children.
+///
+/// # Errors
+/// When a part cannot start.
+pub async fn serve(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Error> {
+    let stop = shutdown::signal().map_err(|source| Error::System { what: "wait for signals", source })?;
+    let file = |what, path: PathBuf| move |source| Error::File { what, path, source };
+    std::fs::create_dir_all(&config.data_dir).map_err(file("make the folder", config.data_dir.clone()))?;
+    // The socket first: a second host on the same address must not get as far as the database.
+    let listener =
+        TcpListener::bind(config.listen).await.map_err(|source| Error::Listen { address: config.listen, source })?;
+    let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+
+    let socket = Socket { listener, address };
+    match &config.database_url {
+        Some(url) => {
+            let database = url.expose().parse().map_err(Error::DatabaseUrl)?;
+            with_database(&config, database, socket, listening, stop).await
+        }
+        None => {
+            let embedded = EmbeddedPostgres::start(&config.data_dir).await?;
+            let served = with_database(&config, embedded.config(), socket, listening, stop).await;
+            embedded.stop().await?;
+            served
+        }
+    }
+}
+
+/// Where requests will come from.
+struct Socket {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// From a database that answers to the host's end.
+async fn with_database(
+    config: &Config,
+    database: tokio_postgres::Config,
+    Socket { listener, address }: Socket,
+    listening: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = &'static str>,
+) -> Result<(), Error> {
+    let store = Store::open(database, POOL_SIZE).await?;
+    let operator = config.operator_token.as_ref().map(|token| token.expose());
+    let secrets = identity::first_start(&store, &config.data_dir, operator).await?;
+
+    let sandbox_config = walker_sandbox::Config {
+        // A walker that calls others holds one store for each level.
+        slots: u32::try_from(config.slots).unwrap_or(u32::MAX).saturating_mul(config.limits.call_depth),
+        ..walker_sandbox::Config::default()
+    };
+    let sandbox = Sandbox::new(&sandbox_config)?;
+    let program = std::env::current_exe().map_err(|source| Error::System { what: "find this program", source })?;
+    let jail_limits = JailLimits { max_module_bytes: config.max_module_bytes, ..JailLimits::default() };
+    let jail = Jail::new(program, sandbox_config, jail_limits);
+    let cache = config.data_dir.join("compiled");
+    let key = cache_key::load(&config.data_dir)?;
+    let disk = ArtifactCache::open(&cache, key, sandbox.fingerprint()).map_err(|source| Error::File {
+        what: "use the folder",
+        path: cache,
+        source,
+    })?;
+    let compiled = Compiled::new(store.clone(), sandbox.clone(), jail, disk, config.module_cache_bytes);
+
+    let walkers = threads::Walkers::start(config.threads)
+        .map_err(|source| Error::System { what: "start the walkers' threads", source })?;
+    let parts = Parts { store, sandbox, compiled, walkers: walkers.handle(), config: config.clone() };
+    let host = Host::start(parts).await?;
+
+    let url = format!("http://{address}");
+    identity::write_client(&config.data_dir, &url, &secrets.key).map_err(|source| Error::File {
+        what: "write the client's settings in",
+        path: config.data_dir.clone(),
+        source,
+    })?;
+    listening(address);
+    requests(&host, listener, stop).await;
+    host.stop(config.grace).await;
+    drop(walkers);
+    Ok(())
+}
+
+/// Answers requests until the signal, then those under way.
+async fn requests(host: &Arc<Host>, listener: TcpListener, stop: impl Future<Output = &'static str>) {
+    let stopping = CancellationToken::new();
+    let asked = stopping.clone();
+    let server = axum::serve(listener, http::router(host.clone()))
+        .with_graceful_shutdown(async move { asked.cancelled().await })
+        .into_future();
+    let server = tokio::spawn(server);
+    let signal = stop.await;
+    tracing::info!(signal, "got {signal}: finishing what runs, for at most {:?}", host.config.grace);
+    host.begin_stop();
+    stopping.cancel();
+    // Idle keep-alive connections end at once; requests under way have the grace period.
+    if tokio::time::timeout(host.config.grace, server).await.is_err() {
+        tracing::warn!("some requests were still under way and are cut");
+    }
+}

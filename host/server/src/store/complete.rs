@@ -1,0 +1,157 @@
+//! Writes how runs ended: one fenced statement for many of them.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Statement;
+use tokio_postgres::types::Json as Sql;
+use uuid::Uuid;
+use walker_model::{Ended, Json, Outcome, Status};
+
+use super::lease::Leases;
+use super::{Error, Lease, Session};
+
+/// What a result row says, made from an outcome once.
+#[derive(Debug)]
+pub(crate) struct ResultRow {
+    pub(crate) root: Uuid,
+    pub(crate) status: Status,
+    pub(crate) http_status: u16,
+    pub(crate) executed_date: DateTime<Utc>,
+    pub(crate) fields: Option<Json>,
+    pub(crate) reports: Json,
+    pub(crate) custom: Option<Json>,
+    pub(crate) error: Option<String>,
+    pub(crate) failure: Option<Json>,
+    pub(crate) usage: Json,
+    pub(crate) logs: Option<Json>,
+}
+
+impl ResultRow {
+    /// The row for an outcome. `logs` are the lines not stored elsewhere.
+    pub(crate) fn new(root: Uuid, executed_date: DateTime<Utc>, outcome: &Outcome, logs: Option<Json>) -> Self {
+        let failure = outcome.failure();
+        Self {
+            root,
+            status: match &outcome.ended {
+                Ended::Completed => Status::Completed,
+                Ended::Failed(failure) if failure.code == walker_model::Code::Cancelled => Status::Cancelled,
+                Ended::Failed(_) => Status::Failed,
+            },
+            http_status: outcome.http_status(),
+            executed_date,
+            fields: outcome.fields.clone(),
+            reports: Json::of(&outcome.reports),
+            custom: outcome.custom.clone(),
+            // Postgres text cannot hold NUL, and a guest's message may.
+            error: failure.map(|failure| failure.message.replace('\0', "\u{fffd}")),
+            failure: failure.map(Json::of),
+            usage: Json::of(&(outcome.usage, outcome.limits)),
+            logs,
+        }
+    }
+
+    /// About how large the row is.
+    pub(crate) fn bytes(&self) -> usize {
+        let optional = |json: &Option<Json>| json.as_ref().map_or(0, Json::len);
+        300 + self.reports.len() + optional(&self.fields) + optional(&self.custom) + optional(&self.logs)
+    }
+}
+
+/// Only the holder of the lease gets past the delete; nothing of anybody else's is written.
+pub(crate) const COMPLETE: &str = "
+with u as materialized (
+    select * from unnest($1::uuid[], $2::int4[], $3::int2[], $4::uuid[], $5::int2[], $6::int2[], $7::timestamptz[], $8::json[],
+                         $9::json[], $10::json[], $11::text[], $12::json[], $13::json[], $14::json[], $15::bool[])
+        u(id, owner, attempt, root_id, status, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved)),
+d as (
+    delete from queue q using u where q.id = u.id and q.owner = u.owner and q.attempt = u.attempt
+    returning u.*, q.tenant_id),
+c as (
+    delete from checkpoints c using d where d.saved and c.id = d.id)
+insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs)
+select id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs from d
+returning id";
+
+/// Writes all results whose lease still holds; says of each whether it was written.
+/// `saved` tells that the run may have a checkpoint.
+pub(crate) async fn complete(
+    session: &mut Session,
+    statement: &Statement,
+    rows: &[(Lease, &ResultRow, bool)],
+    again: bool,
+) -> Result<Vec<bool>, Error> {
+    let leases: Leases = rows.iter().map(|(lease, ..)| *lease).collect();
+    let columns = ResultColumns::of(rows.iter().map(|(_, row, _)| *row));
+    let saved: Vec<bool> = rows.iter().map(|(_, _, saved)| *saved).collect();
+    let ResultColumns { roots, statuses, https, dates, fields, reports, customs, errors, failures, usages, logs } =
+        &columns;
+    let written = session
+        .query(
+            statement,
+            &[
+                &leases.ids,
+                &leases.owners,
+                &leases.attempts,
+                roots,
+                statuses,
+                https,
+                dates,
+                fields,
+                reports,
+                customs,
+                errors,
+                failures,
+                usages,
+                logs,
+                &saved,
+            ],
+        )
+        .await?;
+    let mut written: HashSet<Uuid> = written.iter().map(|row| row.get(0)).collect();
+    if again && written.len() < rows.len() {
+        // Those that a lost answer already wrote: this attempt has its result.
+        let earlier = session
+            .query(
+                "select r.id from unnest($1::uuid[], $2::int2[]) u(id, attempt) join results r using (id, attempt)",
+                &[&leases.ids, &leases.attempts],
+            )
+            .await?;
+        written.extend(earlier.iter().map(|row| row.get::<_, Uuid>(0)));
+    }
+    Ok(rows.iter().map(|(lease, ..)| written.contains(&lease.id)).collect())
+}
+
+/// The rows' columns, as `unnest` takes them.
+pub(super) struct ResultColumns<'a> {
+    pub(super) roots: Vec<Uuid>,
+    pub(super) statuses: Vec<i16>,
+    pub(super) https: Vec<i16>,
+    pub(super) dates: Vec<DateTime<Utc>>,
+    pub(super) fields: Vec<Option<Sql<&'a Json>>>,
+    pub(super) reports: Vec<Sql<&'a Json>>,
+    pub(super) customs: Vec<Option<Sql<&'a Json>>>,
+    pub(super) errors: Vec<Option<&'a str>>,
+    pub(super) failures: Vec<Option<Sql<&'a Json>>>,
+    pub(super) usages: Vec<Sql<&'a Json>>,
+    pub(super) logs: Vec<Option<Sql<&'a Json>>>,
+}
+
+impl<'a> ResultColumns<'a> {
+    pub(super) fn of(rows: impl Iterator<Item = &'a ResultRow> + Clone) -> Self {
+        let optional = |json: &'a Option<Json>| json.as_ref().map(Sql);
+        Self {
+            roots: rows.clone().map(|row| row.root).collect(),
+            statuses: rows.clone().map(|row| row.status.code()).collect(),
+            https: rows.clone().map(|row| row.http_status as i16).collect(),
+            dates: rows.clone().map(|row| row.executed_date).collect(),
+            fields: rows.clone().map(|row| optional(&row.fields)).collect(),
+            reports: rows.clone().map(|row| Sql(&row.reports)).collect(),
+            customs: rows.clone().map(|row| optional(&row.custom)).collect(),
+            errors: rows.clone().map(|row| row.error.as_deref()).collect(),
+            failures: rows.clone().map(|row| optional(&row.failure)).collect(),
+            usages: rows.clone().map(|row| Sql(&row.usage)).collect(),
+            logs: rows.map(|row| optional(&row.logs)).collect(),
+        }
+    }
+}

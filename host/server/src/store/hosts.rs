@@ -1,0 +1,50 @@
+//! Which hosts live: a row for each process start, kept fresh by a heartbeat.
+
+use std::time::Duration;
+
+use super::{Error, Session, Store};
+
+/// One start of one host process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HostId(pub i32);
+
+impl Store {
+    /// Enters a new host.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn register_host(&self) -> Result<HostId, Error> {
+        let row = self.client().await?.query_one("insert into hosts default values returning id", &[]).await?;
+        Ok(HostId(row.get(0)))
+    }
+
+    /// Takes a host off the list and frees what it still holds, so that nobody waits for its lease.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn leave(&self, host: HostId) -> Result<u64, Error> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction.execute("delete from hosts where id = $1", &[&host.0]).await?;
+        // The attempt did not fail; it was handed back.
+        let freed = transaction
+            .execute(
+                "update queue set owner = null, claimed_at = null, attempt = attempt - 1 where owner = $1",
+                &[&host.0],
+            )
+            .await?;
+        transaction.commit().await?;
+        Ok(freed)
+    }
+}
+
+/// Tells that this host lives. `false`: it was taken for dead and must register anew.
+pub(crate) async fn beat(session: &Session, host: HostId) -> Result<bool, Error> {
+    Ok(session.execute("update hosts set heartbeat = now() where id = $1", &[&host.0]).await? == 1)
+}
+
+/// Takes hosts off the list whose heartbeat is older than `lease`.
+pub(crate) async fn reap(session: &Session, lease: Duration) -> Result<u64, Error> {
+    let lease = lease.as_secs_f64();
+    Ok(session.execute("delete from hosts where heartbeat < now() - make_interval(secs => $1)", &[&lease]).await?)
+}

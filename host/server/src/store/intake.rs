@@ -1,0 +1,116 @@
+//! Writes accepted walkers: input and queue row in one statement.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Statement;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Json as Sql;
+use uuid::Uuid;
+use walker_model::{Json, NodeId, TenantId};
+
+use super::{Error, HostId, Session};
+
+/// What was asked: the row that never changes.
+#[derive(Debug, Clone)]
+pub(crate) struct NewWalker {
+    pub(crate) id: Uuid,
+    pub(crate) tenant: TenantId,
+    pub(crate) walker: String,
+    pub(crate) module_id: i64,
+    pub(crate) module_version: i32,
+    pub(crate) node: NodeId,
+    pub(crate) root: Uuid,
+    /// As soon as possible when `None`.
+    pub(crate) execute_date: Option<DateTime<Utc>>,
+    pub(crate) custom: Option<Json>,
+    pub(crate) fields: Json,
+}
+
+impl NewWalker {
+    /// About how large the row is.
+    pub(crate) fn bytes(&self) -> usize {
+        200 + self.fields.len() + self.custom.as_ref().map_or(0, Json::len)
+    }
+}
+
+/// A row inserted with an owner is already claimed: no claim statement, no wake-up. Answers the database's time,
+/// which is the `execute_date` and `claimed_at` of all that may run now.
+pub(crate) const INTAKE: &str = "
+with u as materialized (
+    select * from unnest($1::uuid[], $2::int8[], $3::text[], $4::int8[], $5::int4[], $6::text[], $7::uuid[], $8::uuid[],
+                         $9::timestamptz[], $10::json[], $11::json[], $12::int4[])
+        u(id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, owner)),
+w as (
+    insert into walkers (id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields)
+    select id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, coalesce(execute_date, now()), custom, fields
+    from u),
+q as (
+    insert into queue (id, tenant_id, execute_date, owner, attempt, claimed_at)
+    select id, tenant_id, coalesce(execute_date, now()), owner, (owner is not null)::int::int2,
+           case when owner is not null then now() end
+    from u)
+select now()";
+
+/// Inserts all rows or none.
+pub(crate) async fn insert(
+    session: &mut Session,
+    statement: &Statement,
+    rows: &[(&NewWalker, Option<HostId>)],
+    again: bool,
+) -> Result<DateTime<Utc>, Error> {
+    let columns = Columns::of(rows.iter().map(|(row, _)| *row));
+    let owners: Vec<Option<i32>> = rows.iter().map(|(_, owner)| owner.map(|host| host.0)).collect();
+    let Columns { ids, tenants, walkers, modules, versions, kinds, nodes, roots, dates, customs, fields } = &columns;
+    let inserted = session
+        .query_one(
+            statement,
+            &[ids, tenants, walkers, modules, versions, kinds, nodes, roots, dates, customs, fields, &owners],
+        )
+        .await;
+    match inserted {
+        Ok(row) => Ok(row.get(0)),
+        // Ids are made by this host alone, and one statement is atomic: they stand there because the lost answer was a yes.
+        Err(error) if again && is_known_walker(&error) => Ok(session.query_one("select now()", &[]).await?.get(0)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the primary key of `walkers` (of one of its partitions) refused a row.
+fn is_known_walker(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| {
+        *error.code() == SqlState::UNIQUE_VIOLATION
+            && error.constraint().is_some_and(|name| name.starts_with("walkers_") && name.ends_with("_pkey"))
+    })
+}
+
+/// The rows' columns, as `unnest` takes them.
+pub(super) struct Columns<'a> {
+    pub(super) ids: Vec<Uuid>,
+    pub(super) tenants: Vec<i64>,
+    pub(super) walkers: Vec<&'a str>,
+    pub(super) modules: Vec<i64>,
+    pub(super) versions: Vec<i32>,
+    pub(super) kinds: Vec<&'a str>,
+    pub(super) nodes: Vec<Uuid>,
+    pub(super) roots: Vec<Uuid>,
+    pub(super) dates: Vec<Option<DateTime<Utc>>>,
+    pub(super) customs: Vec<Option<Sql<&'a Json>>>,
+    pub(super) fields: Vec<Sql<&'a Json>>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(rows: impl Iterator<Item = &'a NewWalker> + Clone) -> Self {
+        Self {
+            ids: rows.clone().map(|row| row.id).collect(),
+            tenants: rows.clone().map(|row| row.tenant.0).collect(),
+            walkers: rows.clone().map(|row| row.walker.as_str()).collect(),
+            modules: rows.clone().map(|row| row.module_id).collect(),
+            versions: rows.clone().map(|row| row.module_version).collect(),
+            kinds: rows.clone().map(|row| row.node.kind.as_str()).collect(),
+            nodes: rows.clone().map(|row| row.node.uuid).collect(),
+            roots: rows.clone().map(|row| row.root).collect(),
+            dates: rows.clone().map(|row| row.execute_date).collect(),
+            customs: rows.clone().map(|row| row.custom.as_ref().map(Sql)).collect(),
+            fields: rows.map(|row| Sql(&row.fields)).collect(),
+        }
+    }
+}

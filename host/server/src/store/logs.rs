@@ -1,0 +1,97 @@
+//! What walkers printed: chunks while they run or when there is much, else inside the result.
+
+use serde::{Deserialize, Serialize};
+use tokio_postgres::Statement;
+use tokio_postgres::types::Json as Sql;
+use walker_model::{Json, WalkerId};
+use walker_sandbox::LogLine;
+
+use super::lease::Leases;
+use super::read::optional;
+use super::{Error, Lease, Session, Store};
+use crate::access::Actor;
+
+/// One line of a walker's output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// Its place among all lines of the attempt, from 1.
+    pub seq: i32,
+    /// The line.
+    #[serde(flatten)]
+    pub line: LogLine,
+}
+
+/// A page of output.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    /// The lines, each with its attempt, in order.
+    pub lines: Vec<(u16, LogEntry)>,
+    /// Whether the walker has ended, so that no further lines will come.
+    pub ended: bool,
+}
+
+/// Lines to store before the run has ended.
+#[derive(Debug)]
+pub(crate) struct LogChunk {
+    pub(crate) lease: Lease,
+    /// The first line's.
+    pub(crate) seq: i32,
+    pub(crate) lines: Json,
+}
+
+pub(crate) const LOG: &str = "
+insert into logs (id, attempt, seq, lines)
+select u.id, u.attempt, u.seq, u.lines
+from unnest($1::uuid[], $2::int4[], $3::int2[], $4::int4[], $5::json[]) u(id, owner, attempt, seq, lines)
+join queue q on q.id = u.id and q.owner = u.owner and q.attempt = u.attempt
+on conflict do nothing";
+
+/// Stores all chunks whose lease still holds.
+pub(crate) async fn store(session: &mut Session, statement: &Statement, rows: &[&LogChunk]) -> Result<(), Error> {
+    let leases: Leases = rows.iter().map(|row| row.lease).collect();
+    let seqs: Vec<i32> = rows.iter().map(|row| row.seq).collect();
+    let lines: Vec<Sql<&Json>> = rows.iter().map(|row| Sql(&row.lines)).collect();
+    session.execute(statement, &[&leases.ids, &leases.owners, &leases.attempts, &seqs, &lines]).await?;
+    Ok(())
+}
+
+impl Store {
+    /// Reads what a walker printed after line `after`; `None` when there is no such walker that the actor may see.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn logs(&self, actor: &Actor, id: &WalkerId, after: i32, limit: usize) -> Result<Option<Logs>, Error> {
+        let client = self.client().await?;
+        // One snapshot for chunks and result, so that a run ending in between loses no line.
+        let statement = client
+            .prepare_cached(
+                "select r.attempt, r.logs, r.id is not null ended,
+                        (select json_agg(json_build_object('attempt', l.attempt, 'lines', l.lines) order by l.attempt, l.seq)
+                         from logs l where l.id = w.id) chunks
+                 from walkers w left join results r on r.id = w.id
+                 where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)",
+            )
+            .await?;
+        let row = client.query_opt(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()]).await?;
+        let Some(row) = row else { return Ok(None) };
+        #[derive(Deserialize)]
+        struct Chunk {
+            attempt: u16,
+            lines: Vec<LogEntry>,
+        }
+        let mut chunks: Vec<Chunk> = optional(&row, "chunks")?.unwrap_or_default();
+        if let Some(lines) = optional(&row, "logs")? {
+            let attempt: i16 = row.try_get("attempt")?;
+            chunks.push(Chunk { attempt: attempt as u16, lines });
+        }
+        // Line numbers start anew with each attempt: only the last one is read on from a place.
+        let last = chunks.iter().map(|chunk| chunk.attempt).max().unwrap_or(0);
+        let lines = chunks
+            .into_iter()
+            .flat_map(|Chunk { attempt, lines }| lines.into_iter().map(move |line| (attempt, line)))
+            .filter(|(attempt, line)| if *attempt == last { line.seq > after } else { after == 0 })
+            .take(limit)
+            .collect();
+        Ok(Some(Logs { lines, ended: row.try_get("ended")? }))
+    }
+}

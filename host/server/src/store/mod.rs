@@ -1,0 +1,148 @@
+//! SQL and nothing else: connections, migrations, and one file for each purpose.
+//!
+//! Decides nothing: who may do what, and when, is asked and answered above.
+
+pub(crate) mod checkpoint;
+pub(crate) mod claim;
+pub(crate) mod complete;
+pub(crate) mod hosts;
+pub(crate) mod intake;
+mod lease;
+mod listen;
+pub(crate) mod logs;
+mod migrate;
+pub(crate) mod modules;
+mod partitions;
+mod read;
+pub(crate) mod record;
+pub(crate) mod recover;
+mod session;
+mod tenants;
+mod tokens;
+mod users;
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
+
+pub use hosts::HostId;
+pub use lease::Lease;
+pub use logs::{LogEntry, Logs};
+pub use modules::{ModuleView, VersionView};
+pub use read::{ListFilter, ModuleRef, RunView, WalkerView};
+pub(crate) use session::Session;
+pub use tenants::Tenant;
+pub use tokens::{Bearer, KeyRow, Token};
+pub use users::User;
+
+/// How long a request waits for a connection before it is told that the database is unavailable.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// What went wrong between us and Postgres.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection could be had, or it broke.
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Postgres refused a statement.
+    #[error("the database refused a statement")]
+    Statement(#[source] tokio_postgres::Error),
+    /// The schema could not be brought up to date.
+    #[error("the database schema could not be brought up to date")]
+    Migration(#[source] Box<refinery::Error>),
+    /// A stored value is not what this host writes.
+    #[error("the database holds {0}")]
+    Corrupt(String),
+}
+
+impl Error {
+    /// Whether trying again later may help.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
+    /// The name of the constraint that refused a row, if one did.
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Statement(error) => error.as_db_error()?.constraint(),
+            _ => None,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let gone = match error.code() {
+            // Without a code the connection itself failed, or a value could not be converted.
+            None => {
+                error.is_closed()
+                    || std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>())
+            }
+            Some(code) => {
+                [
+                    SqlState::ADMIN_SHUTDOWN,
+                    SqlState::CRASH_SHUTDOWN,
+                    SqlState::CANNOT_CONNECT_NOW,
+                    SqlState::TOO_MANY_CONNECTIONS,
+                ]
+                .contains(code)
+                    || code.code().starts_with("08")
+            }
+        };
+        if gone { Self::Unavailable(error.into()) } else { Self::Statement(error) }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for Error {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        match error {
+            deadpool_postgres::PoolError::Backend(error) => error.into(),
+            other => Self::Unavailable(other.into()),
+        }
+    }
+}
+
+/// The way to Postgres: a pool for reads and rare writes, and the settings for connections of one's own.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    config: tokio_postgres::Config,
+}
+
+impl Store {
+    /// Connects, brings the schema up to date and makes the partitions for the days around today.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or the schema cannot be brought up to date.
+    pub async fn open(mut config: tokio_postgres::Config, pool_size: usize) -> Result<Self, Error> {
+        config.application_name("walker").connect_timeout(CONNECT_WAIT);
+        let manager =
+            Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let pool = Pool::builder(manager)
+            .max_size(pool_size)
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts { wait: Some(CONNECT_WAIT), create: Some(CONNECT_WAIT), recycle: Some(CONNECT_WAIT) })
+            .build()
+            .expect("the pool has a runtime for its timeouts");
+        let store = Self { pool, config };
+        store.migrate().await?;
+        store.add_days().await?;
+        Ok(store)
+    }
+
+    /// A pooled connection. Never held across a run.
+    pub(crate) async fn client(&self) -> Result<deadpool_postgres::Client, Error> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Whether Postgres answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.client().await?.simple_query("select 1").await?;
+        Ok(())
+    }
+}

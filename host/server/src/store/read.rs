@@ -1,0 +1,187 @@
+//! Reads walkers back, as far as the actor may see them.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use tokio_postgres::types::{Json as Sql, ToSql};
+use uuid::Uuid;
+use walker_model::{Failure, Json, Limits, NodeId, Schedule, Status, Usage, WalkerId};
+
+use super::modules::digest;
+use super::{Error, Store};
+use crate::access::Actor;
+
+/// Everything there is to know about one walker.
+#[derive(Debug, Clone)]
+pub struct WalkerView {
+    /// Its id.
+    pub id: WalkerId,
+    /// Its fields: as given, then the last saved, then the final ones.
+    pub fields: Json,
+    /// Its execution record.
+    pub schedule: Schedule,
+    /// How it was run.
+    pub run: RunView,
+}
+
+/// How a walker was run.
+#[derive(Debug, Clone)]
+pub struct RunView {
+    /// The latest attempt; 0 before the first.
+    pub attempt: u16,
+    /// When its result was committed.
+    pub finished_date: Option<DateTime<Utc>>,
+    /// What ran.
+    pub module: ModuleRef,
+    /// What it used and what it was allowed, once it ended.
+    pub usage: Option<(Usage, Limits)>,
+    /// How it failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+/// One version of a module.
+#[derive(Debug, Clone)]
+pub struct ModuleRef {
+    /// The module's name.
+    pub name: String,
+    /// Its version.
+    pub version: i32,
+    /// The digest of its code as uploaded.
+    pub sha256: [u8; 32],
+}
+
+/// Which walkers to list.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// Only those of this name.
+    pub name: Option<String>,
+    /// Only those with this status.
+    pub status: Option<Status>,
+    /// Only those accepted at or after this time.
+    pub since: Option<DateTime<Utc>>,
+    /// At most so many.
+    pub limit: u16,
+    /// Only those older than this one: the last id of the page before.
+    pub before: Option<Uuid>,
+}
+
+/// What a view is made of, for the walkers that `w` names.
+const VIEW: &str = "
+select w.id, w.walker, w.node_kind, w.node_id, w.root_id, w.execute_date,
+       coalesce(r.custom, w.custom) custom,
+       coalesce(r.fields, k.fields, w.fields) fields,
+       coalesce(r.reports, k.reports) reports,
+       r.status, r.http_status, r.error, r.failure, r.usage, r.finished_at,
+       coalesce(r.executed_date, q.claimed_at) executed_date,
+       coalesce(r.attempt, q.attempt) attempt,
+       q.owner is not null is_running,
+       m.name module_name, w.module_version, v.sha256
+from w
+left join queue q on q.id = w.id
+left join results r on r.id = w.id
+left join checkpoints k on k.id = w.id
+join modules m on m.id = w.module_id
+join module_versions v on v.module_id = w.module_id and v.version = w.module_version";
+
+impl Store {
+    /// Reads one walker; `None` when there is none that the actor may see.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn walker(&self, actor: &Actor, id: &WalkerId) -> Result<Option<WalkerView>, Error> {
+        let client = self.client().await?;
+        let sql = format!(
+            "with w as (
+                select * from walkers
+                where id = $1 and walker = $2 and tenant_id = $3 and ($4::uuid is null or root_id = $4))
+             {VIEW}"
+        );
+        let statement = client.prepare_cached(&sql).await?;
+        let row = client.query_opt(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()]).await?;
+        row.as_ref().map(view).transpose()
+    }
+
+    /// Lists walkers, newest first.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn walkers(&self, actor: &Actor, filter: &ListFilter) -> Result<Vec<WalkerView>, Error> {
+        let client = self.client().await?;
+        let status = filter.status.map(Status::code);
+        let root = actor.readable_root();
+        let limit = i64::from(filter.limit);
+        let mut values: Vec<&(dyn ToSql + Sync)> =
+            vec![&actor.tenant.0, &filter.name, &filter.since, &filter.before, &limit];
+        // Each clause is written only where it applies, so that the planner sees which index serves.
+        let owned = match &root {
+            None => "w.tenant_id = $1",
+            Some(root) => {
+                values.push(root);
+                "w.tenant_id = $1 and w.root_id = $6"
+            }
+        };
+        let position = values.len() + 1;
+        let (with_status, status_clause) = match filter.status {
+            None => ("", String::new()),
+            // What has not ended stands in the queue, which is small.
+            Some(Status::Pending) => ("join queue q on q.id = w.id", "and q.owner is null".to_owned()),
+            Some(Status::Running) => ("join queue q on q.id = w.id", "and q.owner is not null".to_owned()),
+            Some(_) => {
+                values.push(&status);
+                ("join results r on r.id = w.id", format!("and r.status = ${position}"))
+            }
+        };
+        let sql = format!(
+            "with w as (
+                select w.* from walkers w {with_status}
+                where {owned} {status_clause}
+                  and ($2::text is null or w.walker = $2)
+                  and ($3::timestamptz is null or w.id >= id_floor($3))
+                  and ($4::uuid is null or w.id < $4)
+                order by w.id desc limit $5)
+             {VIEW}
+             order by w.id desc"
+        );
+        let statement = client.prepare_cached(&sql).await?;
+        let rows = client.query(&statement, &values).await?;
+        rows.iter().map(view).collect()
+    }
+}
+
+fn view(row: &Row) -> Result<WalkerView, Error> {
+    let uuid: Uuid = row.try_get("id")?;
+    let status: Option<i16> = row.try_get("status")?;
+    let status = match status {
+        Some(code) => Status::from_code(code)
+            .ok_or_else(|| Error::Corrupt(format!("the unknown status {code} for walker {uuid}")))?,
+        None if row.try_get("is_running")? => Status::Running,
+        None => Status::Pending,
+    };
+    let sha256 = digest(row.try_get("sha256")?)?;
+    Ok(WalkerView {
+        id: WalkerId { name: row.try_get("walker")?, uuid },
+        fields: row.try_get::<_, Sql<Json>>("fields")?.0,
+        schedule: Schedule {
+            status,
+            node_id: NodeId { kind: row.try_get("node_kind")?, uuid: row.try_get("node_id")? },
+            root_id: NodeId::root(row.try_get("root_id")?),
+            execute_date: row.try_get("execute_date")?,
+            executed_date: row.try_get("executed_date")?,
+            http_status: row.try_get::<_, Option<i16>>("http_status")?.map(|status| status as u16),
+            reports: optional::<Vec<Json>>(row, "reports")?.unwrap_or_default(),
+            custom: optional(row, "custom")?,
+            error: row.try_get("error")?,
+        },
+        run: RunView {
+            attempt: row.try_get::<_, Option<i16>>("attempt")?.unwrap_or(0) as u16,
+            finished_date: row.try_get("finished_at")?,
+            module: ModuleRef { name: row.try_get("module_name")?, version: row.try_get("module_version")?, sha256 },
+            usage: optional(row, "usage")?,
+            failure: optional(row, "failure")?,
+        },
+    })
+}
+
+/// A json column that may be null.
+pub(super) fn optional<T: for<'de> serde::Deserialize<'de>>(row: &Row, column: &str) -> Result<Option<T>, Error> {
+    Ok(row.try_get::<_, Option<Sql<T>>>(column)?.map(|json| json.0))
+}

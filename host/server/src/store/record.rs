@@ -1,0 +1,65 @@
+//! Writes sync walkers when they end: input and result together, with no queue row in between.
+
+use tokio_postgres::Statement;
+use tokio_postgres::error::SqlState;
+
+use super::complete::{ResultColumns, ResultRow};
+use super::intake::{Columns, NewWalker};
+use super::{Error, Session};
+
+pub(crate) const RECORD: &str = "
+with u as materialized (
+    select * from unnest($1::uuid[], $2::int8[], $3::text[], $4::int8[], $5::int4[], $6::text[], $7::uuid[], $8::uuid[], $9::json[],
+                         $10::json[], $11::int2[], $12::int2[], $13::timestamptz[], $14::json[], $15::json[], $16::json[],
+                         $17::text[], $18::json[], $19::json[], $20::json[])
+        u(id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, custom, fields,
+          status, http_status, executed_date, end_fields, reports, end_custom, error, failure, usage, logs)),
+w as (
+    insert into walkers (id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields)
+    select id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, executed_date, custom, fields from u)
+insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs)
+select id, tenant_id, root_id, status, 1, http_status, executed_date, end_fields, reports, end_custom, error, failure, usage, logs from u";
+
+/// Writes all or none.
+pub(crate) async fn record(
+    session: &mut Session,
+    statement: &Statement,
+    rows: &[(&NewWalker, &ResultRow)],
+    again: bool,
+) -> Result<(), Error> {
+    let asked = Columns::of(rows.iter().map(|(walker, _)| *walker));
+    let ended = ResultColumns::of(rows.iter().map(|(_, result)| *result));
+    let written = session
+        .execute(
+            statement,
+            &[
+                &asked.ids,
+                &asked.tenants,
+                &asked.walkers,
+                &asked.modules,
+                &asked.versions,
+                &asked.kinds,
+                &asked.nodes,
+                &asked.roots,
+                &asked.customs,
+                &asked.fields,
+                &ended.statuses,
+                &ended.https,
+                &ended.dates,
+                &ended.fields,
+                &ended.reports,
+                &ended.customs,
+                &ended.errors,
+                &ended.failures,
+                &ended.usages,
+                &ended.logs,
+            ],
+        )
+        .await;
+    match written {
+        Ok(_) => Ok(()),
+        // The ids are this host's own and new: they are there because the lost answer was a yes.
+        Err(error) if again && error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,61 @@
+//! A connection of one's own, for a task that sends one statement after the other.
+
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, NoTls};
+
+use super::{Error, Store};
+
+/// What every queue connection sets: the planner's guesses for these statements are wrong in ways that cost
+/// a hundredfold (a sequential scan of the queue), and their best plans are known.
+const QUEUE_SETTINGS: &str = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
+    set plan_cache_mode = force_generic_plan; set jit = off";
+
+/// A connection outside the pool, closed when dropped.
+pub(crate) struct Session {
+    client: Client,
+    driver: JoinHandle<()>,
+}
+
+impl Session {
+    /// Whether the connection has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+impl std::ops::Deref for Session {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl std::ops::DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Store {
+    /// A new connection with the default planner.
+    pub(crate) async fn session(&self) -> Result<Session, Error> {
+        let (client, connection) = self.config.connect(NoTls).await?;
+        // Its error reaches whoever uses the client next.
+        let driver = tokio::spawn(async move { drop(connection.await) });
+        Ok(Session { client, driver })
+    }
+
+    /// A new connection set up for the queue's statements.
+    pub(crate) async fn queue_session(&self) -> Result<Session, Error> {
+        let session = self.session().await?;
+        session.batch_execute(QUEUE_SETTINGS).await?;
+        Ok(session)
+    }
+}

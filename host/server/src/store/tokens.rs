@@ -1,0 +1,227 @@
+//! The rows of `tokens`: operator tokens, keys and sessions, each by the hash of its secret.
+//!
+//! Never sees a token, and does not know what a scope allows.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+use walker_model::TenantId;
+
+use super::tenants::Tenant;
+use super::{Error, Session, Store};
+
+/// Any number, the same on every host: who holds this advisory lock may set up the first tenant and its tokens.
+const FIRST_START_LOCK: i64 = 0x7761_6c6b_6669;
+
+/// A token that has not expired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its id, by which it can be named without being known.
+    pub id: Uuid,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Whom it stands for.
+    pub bearer: Bearer,
+}
+
+/// Whom a token stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bearer {
+    /// Who runs the host.
+    Operator,
+    /// A tenant, as far as the scopes allow.
+    Key {
+        /// The tenant.
+        tenant: Tenant,
+        /// The scopes' names.
+        scopes: Vec<String>,
+    },
+    /// A user who logged in.
+    User {
+        /// The user's tenant.
+        tenant: Tenant,
+        /// The user.
+        id: Uuid,
+        /// The user's address.
+        email: String,
+        /// The user's root.
+        root: Uuid,
+    },
+}
+
+/// A key as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRow {
+    /// Its id.
+    pub id: Uuid,
+    /// What its maker called it.
+    pub name: String,
+    /// The scopes' names.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// Keeps other hosts from setting up the first tenant until the answer is dropped.
+    pub(crate) async fn lock_first_start(&self) -> Result<Session, Error> {
+        let session = self.session().await?;
+        session.execute("select pg_advisory_lock($1)", &[&FIRST_START_LOCK]).await?;
+        Ok(session)
+    }
+
+    /// The token with this hash, unless it has expired.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached, refuses, or holds a token of an unknown kind.
+    pub async fn token(&self, hash: &[u8]) -> Result<Option<Token>, Error> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "select k.kind, k.id, k.expires_at, k.scopes, u.id, u.email, u.root_id,
+                        t.id, t.name, t.root_id, t.public_root_id, t.created_at
+                   from tokens k
+                   left join tenants t on t.id = k.tenant_id
+                   left join users u on u.id = k.user_id
+                  where k.hash = $1 and (k.expires_at is null or k.expires_at > now())",
+            )
+            .await?;
+        let Some(row) = client.query_opt(&statement, &[&hash]).await? else { return Ok(None) };
+        let bearer = match row.get(0) {
+            "operator" => Bearer::Operator,
+            "key" => Bearer::Key { tenant: Tenant::read(&row, 7), scopes: row.get(3) },
+            "session" => {
+                Bearer::User { tenant: Tenant::read(&row, 7), id: row.get(4), email: row.get(5), root: row.get(6) }
+            }
+            kind => return Err(Error::Corrupt(format!("a token of kind {kind:?}"))),
+        };
+        Ok(Some(Token { id: row.get(1), expires_at: row.get(2), bearer }))
+    }
+
+    /// Adds an operator token. Adding it again changes nothing.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn add_operator_token(&self, hash: &[u8], name: &str) -> Result<(), Error> {
+        self.client()
+            .await?
+            .execute(
+                "insert into tokens (hash, id, kind, name) values ($1, $2, 'operator', $3) on conflict (hash) do nothing",
+                &[&hash, &Uuid::now_v7(), &name],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Removes the operator tokens of this name, but for the one with this hash.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn remove_other_operator_tokens(&self, hash: &[u8], name: &str) -> Result<u64, Error> {
+        Ok(self
+            .client()
+            .await?
+            .execute("delete from tokens where kind = 'operator' and name = $2 and hash <> $1", &[&hash, &name])
+            .await?)
+    }
+
+    /// Adds a key of a tenant; it ends `seconds` from now, or never.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn add_key(
+        &self,
+        tenant: TenantId,
+        hash: &[u8],
+        name: &str,
+        scopes: &[&str],
+        seconds: Option<f64>,
+    ) -> Result<KeyRow, Error> {
+        let row = self
+            .client()
+            .await?
+            .query_one(
+                "insert into tokens (hash, id, kind, tenant_id, name, scopes, expires_at)
+                 values ($1, $2, 'key', $3, $4, $5, now() + make_interval(secs => $6))
+                 returning id, name, scopes, created_at, expires_at",
+                &[&hash, &Uuid::now_v7(), &tenant.0, &name, &scopes, &seconds],
+            )
+            .await?;
+        Ok(read_key(&row))
+    }
+
+    /// Up to `limit` keys of a tenant, oldest first, from the one after `after` on; expired ones too.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn keys(&self, tenant: TenantId, after: Option<Uuid>, limit: u16) -> Result<Vec<KeyRow>, Error> {
+        let rows = self
+            .client()
+            .await?
+            .query(
+                "select id, coalesce(name, ''), scopes, created_at, expires_at from tokens
+                  where tenant_id = $1 and kind = 'key' and ($2::uuid is null or id > $2) order by id limit $3",
+                &[&tenant.0, &after, &i64::from(limit)],
+            )
+            .await?;
+        Ok(rows.iter().map(read_key).collect())
+    }
+
+    /// Removes a key of a tenant; answers its hash, or `None` when there is no such key.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn remove_key(&self, tenant: TenantId, id: Uuid) -> Result<Option<Vec<u8>>, Error> {
+        let row = self
+            .client()
+            .await?
+            .query_opt(
+                "delete from tokens where kind = 'key' and tenant_id = $1 and id = $2 returning hash",
+                &[&tenant.0, &id],
+            )
+            .await?;
+        Ok(row.map(|row| row.get(0)))
+    }
+
+    /// Adds a session that ends `seconds` from now, and forgets those of the user that have ended. Answers when it ends.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn add_session(
+        &self,
+        tenant: TenantId,
+        user: Uuid,
+        hash: &[u8],
+        seconds: f64,
+    ) -> Result<DateTime<Utc>, Error> {
+        let row = self
+            .client()
+            .await?
+            .query_one(
+                "with ended as (delete from tokens where user_id = $4 and expires_at <= now())
+                 insert into tokens (hash, id, kind, tenant_id, user_id, expires_at)
+                 values ($1, $2, 'session', $3, $4, now() + make_interval(secs => $5)) returning expires_at",
+                &[&hash, &Uuid::now_v7(), &tenant.0, &user, &seconds],
+            )
+            .await?;
+        Ok(row.get(0))
+    }
+
+    /// Ends a session; answers its hash.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn remove_session(&self, id: Uuid) -> Result<Option<Vec<u8>>, Error> {
+        let row = self
+            .client()
+            .await?
+            .query_opt("delete from tokens where kind = 'session' and id = $1 returning hash", &[&id])
+            .await?;
+        Ok(row.map(|row| row.get(0)))
+    }
+}
+
+fn read_key(row: &tokio_postgres::Row) -> KeyRow {
+    KeyRow { id: row.get(0), name: row.get(1), scopes: row.get(2), created_at: row.get(3), expires_at: row.get(4) }
+}
