@@ -42,6 +42,10 @@ impl std::fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 fn main() -> ExitCode {
+    // Before anything else: the host starts this program again as the jail that reads modules, which needs nothing else.
+    if std::env::args_os().nth(1).is_some_and(|first| first == "jail") {
+        return walker_sandbox::jail_main(std::env::args().skip(2));
+    }
     let Args { global, command } = Args::parse();
     let end = match command {
         Command::Serve(args) => commands::serve::serve(args),

@@ -6,28 +6,20 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use walker_server::config::{Config, Sources};
-use walker_server::embedded_postgres::EmbeddedPostgres;
-use walker_server::{shutdown, telemetry};
+use walker_server::telemetry;
 
 use crate::args::Serve;
-use crate::{End, Usage};
+use crate::{End, Usage, print};
 
 pub(crate) fn serve(args: Serve) -> Result<End> {
     let config = settings(args)?;
     telemetry::init(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("io").enable_all().build()?;
-    runtime.block_on(host(config))?;
+    runtime.block_on(walker_server::serve::serve(config, |address| {
+        // The one line of data; whoever started us may have gone since, which does not stop a host.
+        let _ = print::line(format_args!("listening on http://{address}"));
+    }))?;
     Ok(End::Well)
-}
-
-async fn host(config: Config) -> Result<()> {
-    let stop = shutdown::signal().context("could not listen for signals")?;
-    let postgres = EmbeddedPostgres::start(&config.data_dir).await?;
-    tracing::info!(url = postgres.url(), "PostgreSQL answers");
-    let signal = stop.await;
-    tracing::info!(signal, "stopping");
-    postgres.stop().await?;
-    Ok(())
 }
 
 fn settings(args: Serve) -> Result<Config> {
