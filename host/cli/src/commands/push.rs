@@ -17,7 +17,7 @@ use crate::{End, Usage, print};
 #[derive(Debug, Deserialize)]
 struct Module {
     name: String,
-    active_version: u64,
+    active_version: Option<u64>,
     walkers: Vec<Walker>,
 }
 
@@ -62,8 +62,9 @@ pub(crate) fn push(args: &Push, global: &Global) -> Result<End> {
         Output::Json => print::line(&answer.text)?,
         Output::Text => {
             let module: Module = answer.read()?;
+            let version = module.active_version.unwrap_or_default();
             let was_there = if answer.status == 200 { " (unchanged)" } else { "" };
-            print::line(format_args!("{} version {}{was_there}", module.name, module.active_version))?;
+            print::line(format_args!("{} version {version}{was_there}", module.name))?;
             for walker in &module.walkers {
                 print::line(format_args!("  {}", signature(walker)))?;
             }
