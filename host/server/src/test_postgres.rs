@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::OnceCell;
@@ -33,8 +33,8 @@ rm -rf "$2"
 
 struct Cluster {
     socket_dir: PathBuf,
-    /// Closing it is what ends the cluster.
-    _lifeline: ChildStdin,
+    /// Holds the cluster by its standard input.
+    _keeper: Child,
 }
 
 /// A new, migrated database of its own, as the superuser.
@@ -90,13 +90,12 @@ impl Cluster {
             .stderr(Stdio::null())
             .spawn()
             .expect("starts Postgres");
-        let lifeline = keeper.stdin.take().expect("its standard input is a pipe");
         let mut said = String::new();
         let mut lines = BufReader::new(keeper.stdout.take().expect("its standard output is a pipe"));
         lines.read_line(&mut said).expect("hears from the keeper");
         let log = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
         assert_eq!(said, "ready\n", "Postgres did not start: {}", log());
-        Self { socket_dir: dir, _lifeline: lifeline }
+        Self { socket_dir: dir, _keeper: keeper }
     }
 
     fn config(&self, database: &str) -> Config {
