@@ -1,1 +1,65 @@
-fn main() {}
+//! `walker`: the host and its command line in one binary.
+//!
+//! Decides exit codes; what a command does is in its own file.
+#![allow(clippy::print_stderr, reason = "stderr is where a command line talks")]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
+mod args;
+mod client;
+mod commands;
+mod print;
+mod sdk;
+mod toolchain;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How a command that did its work ended.
+enum End {
+    /// Exit code 0.
+    Well,
+    /// The walker failed or was cancelled: exit code 3.
+    Badly,
+}
+
+/// A mistake in how the command was called that its parser cannot see: exit code 2.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+fn main() -> ExitCode {
+    let Args { global, command } = Args::parse();
+    let end = match command {
+        Command::Serve(args) => commands::serve::serve(args),
+        Command::New(args) => commands::new::new(&args),
+        Command::Build(args) => commands::build::build(&args, &global),
+        Command::Push(args) => commands::push::push(&args, &global),
+        Command::Run(args) => commands::run::run(args, &global),
+        Command::Get(args) => commands::get::get(&args, &global),
+        Command::Ls(args) => commands::ls::ls(&args, &global),
+        Command::Logs(args) => commands::logs::logs(&args, &global),
+    };
+    match end {
+        Ok(End::Well) => ExitCode::SUCCESS,
+        Ok(End::Badly) => ExitCode::from(3),
+        Err(error) if print::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            print::error(&format!("{error:#}"));
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}

@@ -229,8 +229,9 @@ impl Jail {
             "compiling took more than {} of memory; make the module smaller, or split it",
             in_words(limits.memory_bytes)
         );
-        // Rust's allocator says so before it aborts; the kernel's refusals surface as error 12.
-        if complaint.contains("memory allocation of") || complaint.contains("Cannot allocate memory") {
+        // Rust's allocator says so before it aborts; the kernel's refusals surface as errors.
+        let refusals = ["memory allocation of", "Cannot allocate memory", "out of memory"];
+        if refusals.iter().any(|refusal| complaint.contains(refusal)) {
             return Died::OfTheModule(memory);
         }
         let Some(signal) = status.signal() else {

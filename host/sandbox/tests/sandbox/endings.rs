@@ -7,7 +7,7 @@ use crate::Test;
 use crate::guest::core;
 use crate::world::{World, job, run, try_run};
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("completes", completes),
     ("each_failure_has_its_code", each_failure_has_its_code),
     ("keeps_what_was_reported_and_saved", keeps_what_was_reported_and_saved),

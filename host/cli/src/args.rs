@@ -1,0 +1,189 @@
+//! What can be typed.
+//!
+//! Knows nothing of what it does. Settings of `serve` stay texts here: they are checked together with those from the
+//! environment and the file, so that all mistakes are told at once.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use walker_model::{NodeId, Status, WalkerId};
+
+/// Run walkers: small programs with typed fields, compiled to WebAssembly.
+#[derive(Debug, Parser)]
+#[command(name = "walker", version, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Global {
+    /// The host to talk to; else the one that serves from this folder or one above it.
+    #[arg(long, global = true, env = "WALKER_URL", value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Who is asking: a key, or a session.
+    #[arg(long, global = true, env = "WALKER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// How results are printed.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For eyes.
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the host.
+    Serve(Serve),
+    /// Make a new walker project.
+    New(New),
+    /// Build a project's walkers to WebAssembly.
+    Build(Build),
+    /// Publish a module.
+    Push(Push),
+    /// Invoke a walker.
+    Run(Run),
+    /// Show one invocation.
+    Get(Get),
+    /// List invocations, newest first.
+    Ls(Ls),
+    /// Show what a walker printed.
+    Logs(Logs),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Serve {
+    /// Where to serve HTTP; port 0 takes a free one [default: 127.0.0.1:8000].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Where to keep data [default: .walker].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// Use this Postgres instead of a private one.
+    #[arg(long, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
+    /// How many threads run walkers [default: one for each core].
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<String>,
+    /// all, api (takes requests) or runner (runs walkers) [default: all].
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Option<String>,
+    /// How many walkers run at once [default: 64].
+    #[arg(long, value_name = "N")]
+    pub(crate) slots: Option<String>,
+    /// How long running walkers may go on after Ctrl-C [default: 10s].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) grace: Option<String>,
+    /// Which log lines to write [default: info].
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// pretty or json [default: pretty].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// Read settings from this TOML file, too.
+    #[arg(long, env = "WALKER_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct New {
+    /// The project's folder and the walker's name.
+    pub(crate) name: PathBuf,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Build {
+    /// The project's folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Push {
+    /// The module to publish.
+    #[arg(value_name = "FILE.wasm")]
+    pub(crate) file: PathBuf,
+    /// The module's name [default: the file's].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Run {
+    /// The walker's name.
+    pub(crate) name: String,
+    /// Its fields, as a JSON object.
+    pub(crate) fields: Option<String>,
+    /// Wait for its end, at most so long if given, and print the result.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) wait: Option<String>,
+    /// Show what it prints (on stderr) until it has ended, then the result.
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// The node to enter, instead of the caller's root.
+    #[arg(long, value_name = "ID")]
+    pub(crate) node: Option<NodeId>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Get {
+    /// The invocation.
+    pub(crate) id: WalkerId,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Ls {
+    /// Only walkers of this name.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Only those that stand there.
+    #[arg(long)]
+    pub(crate) status: Option<Status>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Logs {
+    /// The invocation.
+    pub(crate) id: WalkerId,
+    /// Go on until it has ended.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn wait_takes_a_duration_or_none() {
+        let wait = |args: &[&str]| {
+            let line = ["walker", "run", "sample"].iter().chain(args);
+            match Args::try_parse_from(line).unwrap().command {
+                Command::Run(run) => (run.wait, run.fields),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(wait(&[]), (None, None));
+        assert_eq!(wait(&["--wait"]), (Some(String::new()), None));
+        assert_eq!(wait(&["{}", "--wait", "30s"]), (Some("30s".into()), Some("{}".into())));
+        assert_eq!(wait(&["--wait=30s", "{}"]), (Some("30s".into()), Some("{}".into())));
+    }
+}

@@ -1,0 +1,104 @@
+//! Talks to a host: finds it, asks, and tells its refusals apart.
+//!
+//! Knows nothing of single resources.
+
+mod find;
+mod problem;
+
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+use ureq::http::{Response, StatusCode, Uri};
+use ureq::{Agent, Body};
+
+use crate::args::Global;
+pub(crate) use problem::Problem;
+
+/// More than the largest answer: the fields and reports of one walker are held to 16 MiB together.
+const MAX_ANSWER_BYTES: u64 = 256 << 20;
+
+/// One host, and who we are there.
+pub(crate) struct Client {
+    agent: Agent,
+    url: String,
+    token: Option<String>,
+}
+
+/// What the host answered, if it was no refusal.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// As it came: printing it again loses nothing.
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_str(&self.text).context("the host's answer is not what this version of walker expects")
+    }
+}
+
+impl Client {
+    pub(crate) fn find(global: &Global) -> Result<Self> {
+        let find::Found { url, token } = find::find(global)?;
+        let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a URL"))?;
+        if uri.scheme().is_none() || uri.host().is_none() {
+            bail!("{url:?} is not a URL such as http://127.0.0.1:8000");
+        }
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .user_agent(concat!("walker/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(std::time::Duration::from_secs(10)));
+        if find::is_here(&uri) {
+            // A proxy for the world leads nowhere from here to here.
+            config = config.proxy(None);
+        }
+        Ok(Self { agent: config.build().into(), url, token })
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Result<Answer> {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        if let Some(bearer) = self.bearer() {
+            request = request.header("authorization", bearer);
+        }
+        self.answer(request.call())
+    }
+
+    pub(crate) fn post(&self, path: &str, json: &str) -> Result<Answer> {
+        let request = self.agent.post(format!("{}{path}", self.url)).content_type("application/json");
+        self.send(request, json.as_bytes())
+    }
+
+    pub(crate) fn put(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Answer> {
+        let request = self.agent.put(format!("{}{path}", self.url)).content_type(content_type);
+        self.send(request, body)
+    }
+
+    fn send(&self, mut request: ureq::RequestBuilder<ureq::typestate::WithBody>, body: &[u8]) -> Result<Answer> {
+        if let Some(bearer) = self.bearer() {
+            request = request.header("authorization", bearer);
+        }
+        self.answer(request.send(body))
+    }
+
+    fn bearer(&self) -> Option<String> {
+        self.token.as_ref().map(|token| format!("Bearer {token}"))
+    }
+
+    fn answer(&self, result: Result<Response<Body>, ureq::Error>) -> Result<Answer> {
+        let mut response = match result {
+            Ok(response) => response,
+            Err(ureq::Error::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => bail!(
+                "nobody listens at {}: is `walker serve` running? Start it in this folder, or name another host with --url",
+                self.url
+            ),
+            Err(error) => return Err(error).with_context(|| format!("could not reach {}", self.url)),
+        };
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER_BYTES)
+            .read_to_string()
+            .with_context(|| format!("could not read the answer of {}", self.url))?;
+        let status = response.status();
+        if status.is_success() { Ok(Answer { status, text }) } else { Err(Problem::read(status, &text).into()) }
+    }
+}

@@ -1,0 +1,56 @@
+//! `walker serve`: reads the settings and runs the host.
+//!
+//! Knows nothing of what the host does.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use walker_server::config::{Config, Sources};
+use walker_server::embedded_postgres::EmbeddedPostgres;
+use walker_server::{shutdown, telemetry};
+
+use crate::args::Serve;
+use crate::{End, Usage};
+
+pub(crate) fn serve(args: Serve) -> Result<End> {
+    let config = settings(args)?;
+    telemetry::init(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("io").enable_all().build()?;
+    runtime.block_on(host(config))?;
+    Ok(End::Well)
+}
+
+async fn host(config: Config) -> Result<()> {
+    let stop = shutdown::signal().context("could not listen for signals")?;
+    let postgres = EmbeddedPostgres::start(&config.data_dir).await?;
+    tracing::info!(url = postgres.url(), "PostgreSQL answers");
+    let signal = stop.await;
+    tracing::info!(signal, "stopping");
+    postgres.stop().await?;
+    Ok(())
+}
+
+fn settings(args: Serve) -> Result<Config> {
+    let file = match args.config {
+        Some(path) => {
+            let text = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+            Some((path, text))
+        }
+        None => None,
+    };
+    let flags = [
+        ("listen", args.listen),
+        ("data_dir", args.data_dir),
+        ("database_url", args.database_url),
+        ("threads", args.threads),
+        ("role", args.role),
+        ("slots", args.slots),
+        ("grace", args.grace),
+        ("log", args.log),
+        ("log_format", args.log_format),
+    ];
+    let flags = flags.into_iter().filter_map(|(key, text)| Some((key, text?))).collect();
+    let env = |name: &str| std::env::var(name).ok();
+    Config::load(Sources { flags, env: &env, file })
+        .map_err(|invalid| Usage(format!("some settings are wrong:\n  {}", invalid.0.join("\n  "))).into())
+}

@@ -1,0 +1,44 @@
+//! A walker that gives others time to look at what it saved.
+
+use std::time::Duration;
+
+use walker_sdk::prelude::*;
+
+/// Saves step 1, waits, ends at step 2.
+#[walker(async)]
+struct WaitsForSave {
+    /// How far it is.
+    #[has(default = 0)]
+    step: u32,
+    /// How long it waits in between, in milliseconds.
+    #[has(default = 1_000)]
+    ms: u64,
+}
+
+#[walker]
+impl WaitsForSave {
+    #[entry]
+    fn enter(&mut self, _here: &Root, run: &mut Run) -> Result<()> {
+        run.report(json!({"attempt": run.attempt(), "began_at": self.step}))?;
+        self.step = 1;
+        run.save(self)?;
+        std::thread::sleep(Duration::from_millis(self.ms));
+        self.step = 2;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use walker_sdk::testing::World;
+
+    use super::*;
+
+    #[test]
+    fn begins_again_from_its_save() -> Result<()> {
+        let done = World::new().attempt(2).run(WaitsForSave { step: 1, ms: 0 })?;
+        assert_eq!(done.reports, [json!({"attempt": 2, "began_at": 1})]);
+        assert_eq!((done.saved[0]["step"].as_u64(), done.fields.step), (Some(1), 2));
+        Ok(())
+    }
+}
