@@ -42,6 +42,11 @@ impl std::fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 fn main() -> ExitCode {
+    // Before anything else looks at the arguments or the environment: what runs here is not trusted with either.
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some("jail") {
+        return walker_sandbox::jail_main(arguments);
+    }
     let Args { global, command } = Args::parse();
     let end = match command {
         Command::Serve(args) => commands::serve::serve(args),

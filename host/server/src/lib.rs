@@ -12,7 +12,7 @@ pub mod invoke;
 pub mod modules;
 mod queue;
 mod runner;
-//pub mod serve;
+pub mod serve;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

@@ -1,13 +1,13 @@
 //! `walker serve`: reads the settings and runs the host.
 //!
 //! Knows nothing of what the host does.
+#![allow(clippy::print_stdout, reason = "stdout is data: where the host listens")]
 
 use std::fs;
 
 use anyhow::{Context, Result};
 use walker_server::config::{Config, Sources};
-use walker_server::embedded_postgres::EmbeddedPostgres;
-use walker_server::{shutdown, telemetry};
+use walker_server::telemetry;
 
 use crate::args::Serve;
 use crate::{End, Usage};
@@ -16,18 +16,12 @@ pub(crate) fn serve(args: Serve) -> Result<End> {
     let config = settings(args)?;
     telemetry::init(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("io").enable_all().build()?;
-    runtime.block_on(host(config))?;
+    runtime.block_on(walker_server::serve::serve(config, |address| {
+        // The one line on stdout: whoever started the host reads the port from it.
+        println!("listening on http://{address}");
+        eprintln!("try next: walker push target/walkers/hello.wasm && walker run hello --wait");
+    }))?;
     Ok(End::Well)
-}
-
-async fn host(config: Config) -> Result<()> {
-    let stop = shutdown::signal().context("could not listen for signals")?;
-    let postgres = EmbeddedPostgres::start(&config.data_dir).await?;
-    tracing::info!(url = postgres.url(), "PostgreSQL answers");
-    let signal = stop.await;
-    tracing::info!(signal, "stopping");
-    postgres.stop().await?;
-    Ok(())
 }
 
 fn settings(args: Serve) -> Result<Config> {
