@@ -101,7 +101,7 @@ impl Run {
     ///
     /// # Errors
     /// When the host refuses it.
-    pub fn spawn<W: AsyncWalker>(&mut self, walker: &W) -> Result<WalkerId> {
+    pub fn spawn<W: Walker + AsyncWalker>(&mut self, walker: &W) -> Result<WalkerId> {
         self.host.spawn(W::NAME, to_json(walker)?)?.parse()
     }
 
@@ -117,7 +117,7 @@ impl Run {
     ///
     /// # Errors
     /// When the host refuses it, or when it fails.
-    pub fn call<W: SyncWalker>(&mut self, walker: &W) -> Result<Vec<Value>> {
+    pub fn call<W: Walker + SyncWalker>(&mut self, walker: &W) -> Result<Vec<Value>> {
         reports(self.host.call(W::NAME, to_json(walker)?)?)
     }
 

@@ -4,9 +4,9 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::NodeId;
@@ -37,8 +37,10 @@ pub struct Schedule {
     /// The root of the user it belongs to.
     pub root_id: NodeId,
     /// When it was to run at the earliest.
+    #[serde(serialize_with = "micros")]
     pub execute_date: DateTime<Utc>,
     /// When its (latest) attempt began to run.
+    #[serde(serialize_with = "micros_if_any")]
     pub executed_date: Option<DateTime<Utc>>,
     /// 200, what the walker set, or the failure's; `None` until it ended.
     pub http_status: Option<u16>,
@@ -48,6 +50,18 @@ pub struct Schedule {
     pub custom: Option<Value>,
     /// One readable sentence when it ended badly.
     pub error: Option<String>,
+}
+
+/// RFC 3339 in UTC with six decimals, as hosts write it.
+fn micros<S: Serializer>(time: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true))
+}
+
+fn micros_if_any<S: Serializer>(time: &Option<DateTime<Utc>>, to: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => micros(time, to),
+        None => to.serialize_none(),
+    }
 }
 
 impl Default for Schedule {
@@ -134,7 +148,10 @@ mod tests {
         assert_eq!(schedule.status, Status::Running);
         assert_eq!(schedule.executed_date.unwrap().to_rfc3339(), "2026-11-23T10:00:00.004211+00:00");
         assert_eq!(schedule.reports, [serde_json::json!({"done": true})]);
-        assert_eq!((schedule.http_status, schedule.custom, schedule.error), (None, None, None));
+        assert_eq!((schedule.http_status, &schedule.custom, &schedule.error), (None, &None, &None));
+        let written = serde_json::to_value(&schedule).unwrap();
+        assert_eq!(written["execute_date"], "2026-11-23T10:00:00.000000Z");
+        assert_eq!(written["executed_date"], "2026-11-23T10:00:00.004211Z");
     }
 
     #[test]

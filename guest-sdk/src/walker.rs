@@ -56,7 +56,7 @@ pub trait Walker: Abilities + Serialize + DeserializeOwned + JsonSchema + 'stati
     label = "not an async walker",
     note = "only async walkers can be spawned: write `#[walker(async)]` above the struct, or use `run.call(..)`"
 )]
-pub trait AsyncWalker: Walker {}
+pub trait AsyncWalker {}
 
 /// A walker that answers with its reports: `#[walker]` without `async`.
 #[diagnostic::on_unimplemented(
@@ -64,7 +64,7 @@ pub trait AsyncWalker: Walker {}
     label = "not a sync walker",
     note = "only walkers without `async` can be called: use `run.spawn(..)`, or take `async` out of its `#[walker(async)]`"
 )]
-pub trait SyncWalker: Walker {}
+pub trait SyncWalker {}
 
 /// What a walker does where. Implemented by `#[walker]` on an `impl` block.
 #[diagnostic::on_unimplemented(
@@ -140,6 +140,22 @@ impl<E: Into<Error>> Returned for Result<(), E> {
 /// Compiles for walkers only.
 #[doc(hidden)]
 pub const fn is_walker<W: Walker>() {}
+
+/// What a field may hold.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored as JSON",
+    label = "cannot be stored as JSON",
+    note = "write `#[data]` above your own struct or enum; of other types' JSON, walkers can keep `Value`"
+)]
+pub trait Data: Serialize + DeserializeOwned + JsonSchema {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + JsonSchema> Data for T {}
+
+/// Compiles for what a field may hold only.
+#[doc(hidden)]
+pub const fn is_data<T: Data>() {}
 
 /// Runs a walker over the run's node: its fields as JSON, before and after.
 pub(crate) fn execute<W: Walker>(fields: &str, run: &mut Run) -> Result<String> {

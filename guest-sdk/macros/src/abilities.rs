@@ -1,6 +1,6 @@
 //! `#[walker]` on an `impl` block: which methods run when, and on which nodes.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
@@ -58,6 +58,13 @@ pub(crate) fn expand(options: TokenStream, mut item: ItemImpl, mistakes: &mut Mi
             #[allow(clippy::all, reason = "written by a macro")]
             impl ::walker_sdk::Abilities for #walker {
                 const ABILITIES: &'static [::walker_sdk::__private::Ability<Self>] = &[#(#abilities),*];
+            }
+
+            // A second block is told by the name of what it defines twice.
+            #[allow(dead_code, reason = "only its name matters")]
+            impl #walker {
+                #[doc(hidden)]
+                const ALL_ABILITIES_STAND_IN_ONE_IMPL_BLOCK: () = ();
             }
 
             const fn _is_walker() {
@@ -208,7 +215,8 @@ fn ability(
         ReturnType::Default => name.span(),
         ReturnType::Type(_, ty) => ty.span(),
     };
-    let call = quote!(<#walker>::#name(walker, #(#arguments),*));
+    let returned = returned.resolved_at(Span::call_site());
+    let call = quote_spanned!(returned=> <#walker>::#name(walker, #(#arguments),*));
     let call = quote_spanned!(returned=> ::walker_sdk::__private::Returned::into_result(#call));
     Some(quote! {
         ::walker_sdk::__private::Ability {

@@ -51,6 +51,22 @@ pub fn walker(options: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#output #mistakes).into()
 }
 
+/// Makes a struct or an enum usable in a walker's fields, reports and custom value, at any depth.
+///
+/// It derives serde's `Serialize` and `Deserialize` and schemars' `JsonSchema` from the crates that `walker-sdk`
+/// carries; `#[serde(..)]` and `#[schemars(..)]` attributes work as usual.
+#[proc_macro_attribute]
+pub fn data(options: TokenStream, item: TokenStream) -> TokenStream {
+    let item = proc_macro2::TokenStream::from(item);
+    let mut mistakes = Mistakes::default();
+    if !options.is_empty() {
+        mistakes.at(&proc_macro2::TokenStream::from(options), "`#[data]` has no options: write it alone");
+    }
+    let derives = structs::derives();
+    let mistakes = mistakes.emit();
+    quote!(#(#derives)* #item #mistakes).into()
+}
+
 /// Marks an ability that runs when the walker enters a node. Only has a meaning inside a `#[walker] impl` block.
 #[proc_macro_attribute]
 pub fn entry(_: TokenStream, item: TokenStream) -> TokenStream {

@@ -42,7 +42,9 @@ impl Options {
                     options.set(&key, value, mistakes);
                     seen.push(key);
                     if !input.is_empty() {
-                        input.parse::<Token![,]>()?;
+                        input
+                            .parse::<Token![,]>()
+                            .map_err(|error| syn::Error::new(error.span(), "put a comma between two options"))?;
                     }
                 }
                 Ok(())

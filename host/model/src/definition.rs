@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Json, Limits, is_name};
 
@@ -38,6 +38,7 @@ pub struct Field {
     /// JSON Schema (2020-12) of its values.
     pub schema: Json,
     /// The value when the caller leaves it out; `None` makes it required.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub default: Option<Json>,
     /// The author's own words.
     pub doc: String,
@@ -62,6 +63,11 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidDefinition(String);
+
+/// Tells a default of `null` from none at all.
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(from).map(Some)
+}
 
 impl Definition {
     /// The limits for a run of this walker under the host's `ceiling`.
@@ -164,6 +170,18 @@ mod tests {
         odd.enters = vec!["City!".into()];
         check(&[odd], "node type");
         assert_eq!(Definition::check_all(&[definition("a"), definition("b")]), Ok(()));
+    }
+
+    #[test]
+    fn a_default_of_null_is_not_none() {
+        let check = |default: Option<Json>| {
+            let field = Field { default, ..definition("a").fields.remove(0) };
+            let text = serde_json::to_string(&field).expect("serialises");
+            assert_eq!(serde_json::from_str::<Field>(&text).expect("reads"), field, "{text}");
+        };
+        check(None);
+        check(Some(Json::null()));
+        check(Some(Json::of(&1)));
     }
 
     #[test]

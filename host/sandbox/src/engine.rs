@@ -144,6 +144,8 @@ fn pool(config: &Config, slots: u32) -> PoolingAllocationConfig {
         .total_core_instances(slots.saturating_mul(config.max_core_instances))
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
+        .max_memories_per_module(MEMORIES)
+        .max_tables_per_module(TABLES)
         .max_core_instances_per_component(config.max_core_instances)
         .max_component_instance_size(INSTANCE_BYTES)
         .max_core_instance_size(INSTANCE_BYTES)

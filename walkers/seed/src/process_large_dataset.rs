@@ -36,7 +36,7 @@ impl ProcessLargeDataset {
         while self.processed < self.size {
             self.total = self.total.wrapping_add(item(self.processed));
             self.processed += 1;
-            if self.processed % ITEMS_PER_SAVE == 0 {
+            if self.processed.is_multiple_of(ITEMS_PER_SAVE) {
                 self.progress = self.processed as f64 / self.size as f64 * 100.0;
                 self.status_text = format!("processed {} of {} items", self.processed, self.size);
                 run.save(self)?;

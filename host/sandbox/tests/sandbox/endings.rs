@@ -7,7 +7,7 @@ use crate::Test;
 use crate::guest::core;
 use crate::world::{World, job, run, try_run};
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("completes", completes),
     ("each_failure_has_its_code", each_failure_has_its_code),
     ("keeps_what_was_reported_and_saved", keeps_what_was_reported_and_saved),
@@ -70,7 +70,7 @@ fn each_failure_has_its_code() {
         "",
         "(call $exit (i32.const 3)) (i32.const 0)",
         Code::GuestExit,
-        "called exit with code 1 instead of returning",
+        "called exit with a failure code instead of returning",
     );
     check("", "(loop br 0) (i32.const 0)", Code::LimitFuel, "used up its 50000000 units of fuel");
     check(

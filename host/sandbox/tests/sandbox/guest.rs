@@ -7,17 +7,17 @@ use wit_parser::Resolve;
 /// A core module for the contract: a walker called `test` whose `run` does `body`, and whatever else `parts` adds.
 ///
 /// `body` may call `$ok` or `$err` with a text to return it, `$report`, `$save` and `$print`.
-pub fn core(parts: &str, body: &str) -> Bytes {
+pub(crate) fn core(parts: &str, body: &str) -> Bytes {
     described("{}", parts, body)
 }
 
 /// The same with settings of its own.
-pub fn described(settings: &str, parts: &str, body: &str) -> Bytes {
+pub(crate) fn described(settings: &str, parts: &str, body: &str) -> Bytes {
     contracted(&text(settings, parts, body))
 }
 
 /// Assembles a text and notes in it that it follows the contract.
-pub fn contracted(text: &str) -> Bytes {
+pub(crate) fn contracted(text: &str) -> Bytes {
     let mut wasm = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_path("../../guest-sdk/wit").unwrap();
@@ -27,7 +27,7 @@ pub fn contracted(text: &str) -> Bytes {
 }
 
 /// The text of a core module for the contract.
-pub fn text(settings: &str, parts: &str, body: &str) -> String {
+pub(crate) fn text(settings: &str, parts: &str, body: &str) -> String {
     let settings_len = settings.len();
     let settings = settings.replace('"', "\\\"");
     // Memory: 0–255 the answer of describe, 256–511 texts, 512 the return area, 1024 the settings, from 4096 on what
@@ -44,7 +44,7 @@ pub fn text(settings: &str, parts: &str, body: &str) -> String {
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-  (memory (export "memory") 2)
+  (memory (export "memory") 4)
   (global $next (mut i32) (i32.const 4096))
   (data (i32.const 0) "\08\00\00\00\01\00\00\00\00\01\00\00\04\00\00\00\00\01\00\00\00\00\00\00\01\00\00\00\50\00\00\00\01\00\00\00\00\00\00\00\00\00\00\00\00\04\00\00")
   (data (i32.const 80) "\08\01\00\00\04\00\00\00")
@@ -56,7 +56,7 @@ pub fn text(settings: &str, parts: &str, body: &str) -> String {
     (global.set $next (i32.add (local.get $at) (local.get 3)))
     (local.get $at))
   (func (export "walker:guest/guest@0.1.0#describe") (result i32)
-    (i32.store (i32.const 52) (i32.const {settings_len}))
+    (i32.store (i32.const 48) (i32.const {settings_len}))
     (i32.const 0))
   (func $ok (param i32 i32) (result i32) (call $answer (i32.const 0) (local.get 0) (local.get 1)))
   (func $err (param i32 i32) (result i32) (call $answer (i32.const 1) (local.get 0) (local.get 1)))

@@ -11,27 +11,27 @@ use walker_sandbox::{
     Sandbox, Stop,
 };
 
-pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
-pub static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(&config()).unwrap());
+pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+pub(crate) static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(config()).unwrap());
 
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config { slots: 32, ..Config::default() }
 }
 
-pub fn jail(limits: JailLimits) -> Jail {
+pub(crate) fn jail(limits: JailLimits) -> Jail {
     Jail::new(std::env::current_exe().unwrap(), config(), limits)
 }
 
-pub fn admit(wasm: Bytes) -> Result<Admitted, AdmitError> {
+pub(crate) fn admit(wasm: Bytes) -> Result<Admitted, AdmitError> {
     RUNTIME.block_on(jail(JailLimits::default()).admit(wasm))
 }
 
-pub fn load(wasm: Bytes) -> Module {
+pub(crate) fn load(wasm: Bytes) -> Module {
     let admitted = admit(wasm).unwrap_or_else(|error| panic!("{error}"));
     SANDBOX.load(&admitted.artifact).unwrap()
 }
 
-pub fn job(limits: Limits) -> Job {
+pub(crate) fn job(limits: Limits) -> Job {
     let root = NodeId::root(uuid::Uuid::now_v7());
     Job {
         id: WalkerId::new("test"),
@@ -47,23 +47,23 @@ pub fn job(limits: Limits) -> Job {
 }
 
 /// Effects that remember what was asked, and answer with `answer`.
-pub struct World {
-    pub asked: Mutex<Vec<Request>>,
-    pub lines: Mutex<Vec<LogLine>>,
+pub(crate) struct World {
+    pub(crate) asked: Mutex<Vec<Request>>,
+    pub(crate) lines: Mutex<Vec<LogLine>>,
     answer: fn(Request) -> BoxFuture<'static, Result<Reply, Refusal>>,
 }
 
 impl World {
-    pub fn new(answer: fn(Request) -> BoxFuture<'static, Result<Reply, Refusal>>) -> Arc<Self> {
+    pub(crate) fn new(answer: fn(Request) -> BoxFuture<'static, Result<Reply, Refusal>>) -> Arc<Self> {
         Arc::new(Self { asked: Mutex::default(), lines: Mutex::default(), answer })
     }
 
     /// Where every save succeeds.
-    pub fn saving() -> Arc<Self> {
+    pub(crate) fn saving() -> Arc<Self> {
         Self::new(|_| Box::pin(async { Ok(Reply::Saved) }))
     }
 
-    pub fn printed(&self) -> Vec<String> {
+    pub(crate) fn printed(&self) -> Vec<String> {
         self.lines.lock().unwrap().iter().map(|line| line.text.clone()).collect()
     }
 }
@@ -79,11 +79,11 @@ impl Effects for World {
     }
 }
 
-pub fn try_run(wasm: Bytes, job: Job, world: Arc<World>, stop: Stop) -> Result<Outcome, HostFault> {
+pub(crate) fn try_run(wasm: Bytes, job: Job, world: Arc<World>, stop: Stop) -> Result<Outcome, HostFault> {
     let module = load(wasm);
     RUNTIME.block_on(SANDBOX.run(&module, job, world, stop))
 }
 
-pub fn run(wasm: Bytes, limits: Limits) -> Outcome {
+pub(crate) fn run(wasm: Bytes, limits: Limits) -> Outcome {
     try_run(wasm, job(limits), World::saving(), Stop::default()).unwrap()
 }

@@ -12,7 +12,7 @@ use super::extract::{By, Fields, FromQuery, ModuleBytes, NoQuery, Params, Search
 use super::openapi::problems;
 use super::page::{self, DEFAULT_LIMIT, MAX_LIMIT};
 use super::problem::{Kind, Problem};
-use super::views::{Module, ModulePage};
+use super::views::{ModuleAnswer, ModulePage};
 use crate::host::Host;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
@@ -30,8 +30,8 @@ problems!(NotActivated: 400, 401, 403, 404, 409, 422, 503);
     request_body(content = Vec<u8>, content_type = "application/wasm",
         description = "A component of the world in `guest-sdk/wit`, or a core module built against it"),
     responses(
-        (status = 201, description = "A new version is published.", body = Module),
-        (status = 200, description = "The active version has these bytes already.", body = Module),
+        (status = 201, description = "A new version is published.", body = ModuleAnswer),
+        (status = 200, description = "The active version has these bytes already.", body = ModuleAnswer),
         NotPublished))]
 async fn publish(
     State(host): State<Arc<Host>>,
@@ -39,11 +39,11 @@ async fn publish(
     Segments(name): Segments<String>,
     _: Search<NoQuery>,
     ModuleBytes(code): ModuleBytes,
-) -> Result<(StatusCode, Json<Module>), Problem> {
+) -> Result<(StatusCode, Json<ModuleAnswer>), Problem> {
     let tenant = caller.deployer()?;
     let published = host.publish(tenant, &name, code).await?;
     let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(published.module.into())))
+    Ok((status, Json(ModuleAnswer { status: status.as_u16(), module: published.module.into() })))
 }
 
 /// Which modules to list.
@@ -53,7 +53,7 @@ pub(super) struct ModulesQuery {
     /// How many to a page, from 1 to 1000; 50 when absent.
     #[param(value_type = Option<u16>)]
     limit: u16,
-    /// The next_cursor of the page before.
+    /// The cursor that came with the page before.
     cursor: Option<String>,
 }
 
@@ -77,24 +77,24 @@ async fn list(
     // A tenant has few modules, so they are read whole and cut here.
     let after = query.cursor.unwrap_or_default();
     let modules = host.modules(tenant).await?.into_iter().filter(|module| module.name > after);
-    let (modules, next_cursor) = page::cut(modules.collect(), query.limit, |module| module.name.clone());
-    Ok(Json(ModulePage { modules: modules.into_iter().map(Into::into).collect(), next_cursor }))
+    let (modules, cursor) = page::cut(modules.collect(), query.limit, |module| module.name.clone());
+    Ok(Json(ModulePage { status: 200, modules: modules.into_iter().map(Into::into).collect(), cursor }))
 }
 
 /// Look at one module: versions, digests, walkers, fields, docs.
 #[utoipa::path(get, path = "/modules/{module}", tag = "modules", security(("token" = [])),
     params(("module" = String, Path, description = "The module's name")),
-    responses((status = 200, description = "The module.", body = Module), NotFound))]
+    responses((status = 200, description = "The module.", body = ModuleAnswer), NotFound))]
 async fn read_one(
     State(host): State<Arc<Host>>,
     By(caller): By,
     Segments(name): Segments<String>,
     _: Search<NoQuery>,
-) -> Result<Json<Module>, Problem> {
+) -> Result<Json<ModuleAnswer>, Problem> {
     let tenant = caller.module_reader()?;
     let unknown = || Problem::new(Kind::ModuleNotFound, format!("there is no module called {name:?}"));
     let module = host.module(tenant, &name).await?.ok_or_else(unknown)?;
-    Ok(Json(module.into()))
+    Ok(Json(ModuleAnswer { status: 200, module: module.into() }))
 }
 
 /// Which version to run.
@@ -109,18 +109,19 @@ struct Activate {
 #[utoipa::path(post, path = "/modules/{module}/activate", tag = "modules", security(("token" = [])),
     params(("module" = String, Path, description = "The module's name")),
     request_body = Activate,
-    responses((status = 200, description = "The module as it is now.", body = Module), NotActivated))]
+    responses((status = 200, description = "The module as it is now.", body = ModuleAnswer), NotActivated))]
 async fn activate(
     State(host): State<Arc<Host>>,
     By(caller): By,
     Segments(name): Segments<String>,
     _: Search<NoQuery>,
     mut body: Fields,
-) -> Result<Json<Module>, Problem> {
+) -> Result<Json<ModuleAnswer>, Problem> {
     let tenant = caller.deployer()?;
     let version = body.integer("version");
     body.finish()?;
-    Ok(Json(host.activate_module(tenant, &name, version).await?.into()))
+    let module = host.activate_module(tenant, &name, version).await?;
+    Ok(Json(ModuleAnswer { status: 200, module: module.into() }))
 }
 
 /// Stop new invocations of a module's walkers. What runs finishes; results stay readable.

@@ -129,6 +129,7 @@ impl Problem {
     }
 
     /// Whether it is one of this kind.
+    #[cfg(test)]
     pub(crate) fn is(&self, kind: Kind) -> bool {
         matches!(self.what, What::Ours(ours) if ours == kind)
     }

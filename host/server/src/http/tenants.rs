@@ -68,7 +68,7 @@ pub(super) struct ByName {
     /// How many to a page, from 1 to 1000; 50 when absent.
     #[param(value_type = Option<u16>)]
     limit: u16,
-    /// The next_cursor of the page before.
+    /// The cursor that came with the page before.
     cursor: Option<String>,
 }
 
@@ -90,8 +90,8 @@ async fn list(
 ) -> Result<Json<TenantPage>, Problem> {
     caller.operator()?;
     let tenants = host.identity.tenants(query.cursor.as_deref(), query.limit + 1).await?;
-    let (tenants, next_cursor) = page::cut(tenants, query.limit, |tenant| tenant.name.clone());
-    Ok(Json(TenantPage { tenants: tenants.into_iter().map(Into::into).collect(), next_cursor }))
+    let (tenants, cursor) = page::cut(tenants, query.limit, |tenant| tenant.name.clone());
+    Ok(Json(TenantPage { tenants: tenants.into_iter().map(Into::into).collect(), cursor }))
 }
 
 /// Look at one tenant.
@@ -154,7 +154,7 @@ pub(super) struct ByAge {
     /// How many to a page, from 1 to 1000; 50 when absent.
     #[param(value_type = Option<u16>)]
     limit: u16,
-    /// The next_cursor of the page before.
+    /// The cursor that came with the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Uuid>,
 }
@@ -180,8 +180,8 @@ async fn list_keys(
     caller.operator()?;
     let tenant = host.identity.tenant(&tenant).await?;
     let keys = host.identity.keys(&tenant, query.cursor, query.limit + 1).await?;
-    let (keys, next_cursor) = page::cut(keys, query.limit, |key| key.id.to_string());
-    Ok(Json(KeyPage { keys: keys.into_iter().map(Into::into).collect(), next_cursor }))
+    let (keys, cursor) = page::cut(keys, query.limit, |key| key.id.to_string());
+    Ok(Json(KeyPage { keys: keys.into_iter().map(Into::into).collect(), cursor }))
 }
 
 /// Remove a key: refused by this host at once, by every host within 5 seconds.

@@ -54,7 +54,7 @@ pub(super) struct WalkerPage {
     pub(super) status: u16,
     pub(super) walkers: Vec<Walker>,
     /// Where the next page starts; null on the last one.
-    pub(super) next_cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 /// Everything there is to know about one walker.
@@ -192,21 +192,31 @@ impl LogLine {
     }
 }
 
+/// One module.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ModuleAnswer {
+    #[schema(example = 200)]
+    pub(super) status: u16,
+    pub(super) module: Module,
+}
+
 /// A page of modules, by name.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ModulePage {
+    #[schema(example = 200)]
+    pub(super) status: u16,
     pub(super) modules: Vec<Module>,
     /// Where the next page starts; null on the last one.
-    pub(super) next_cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 /// A published module.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Module {
     name: String,
-    /// What new invocations run.
-    active_version: Option<i32>,
-    /// What the active version defines.
+    /// The version that new invocations run.
+    version: Option<i32>,
+    /// What that version defines.
     walkers: Vec<WalkerDefinition>,
     /// All versions, newest first.
     versions: Vec<Version>,
@@ -264,7 +274,7 @@ impl From<ModuleView> for Module {
         let active = versions.iter().find(|version| Some(version.version) == active_version);
         Self {
             name,
-            active_version,
+            version: active_version,
             walkers: active
                 .map(|version| version.walkers.iter().cloned().map(Into::into).collect())
                 .unwrap_or_default(),
@@ -364,7 +374,7 @@ impl From<Tenant> for TenantView {
 pub(super) struct TenantPage {
     pub(super) tenants: Vec<TenantView>,
     /// Where the next page starts; null on the last one.
-    pub(super) next_cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 /// A key that was made.
@@ -381,7 +391,7 @@ pub(super) struct MadeKey {
 pub(super) struct KeyPage {
     pub(super) keys: Vec<KeyView>,
     /// Where the next page starts; null on the last one.
-    pub(super) next_cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 /// A key, without its token.

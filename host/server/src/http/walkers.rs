@@ -92,7 +92,7 @@ pub(super) struct ListQuery {
     /// How many to a page, from 1 to 1000; 50 when absent.
     #[param(value_type = Option<u16>)]
     limit: u16,
-    /// The next_cursor of the page before.
+    /// The cursor that came with the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Uuid>,
 }
@@ -127,8 +127,8 @@ async fn list(
     // One more than the page, to know whether there is a next one.
     let filter = ListFilter { name, status, since, limit: limit + 1, before };
     let views = host.store.walkers(&actor, &filter).await?;
-    let (views, next_cursor) = page::cut(views, limit, |view| view.id.uuid.to_string());
+    let (views, cursor) = page::cut(views, limit, |view| view.id.uuid.to_string());
     // Resolving hundreds of stacks would take longer than anybody waits for a list.
     let walkers = views.into_iter().map(|view| Walker::new(view, &[])).collect();
-    Ok(Json(WalkerPage { status: 200, walkers, next_cursor }))
+    Ok(Json(WalkerPage { status: 200, walkers, cursor }))
 }

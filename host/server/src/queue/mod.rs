@@ -6,6 +6,8 @@ mod batch;
 mod claim;
 mod lease;
 mod recovery;
+#[cfg(test)]
+mod tests;
 mod waiters;
 mod writers;
 

@@ -118,7 +118,7 @@ impl Params {
         self.with("cursor", |text| {
             let decoded = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let place = decoded.filter(|text| !text.contains('\0')).and_then(|text| text.parse().ok());
-            place.ok_or_else(|| "expected the next_cursor of a page".to_owned())
+            place.ok_or_else(|| "expected the cursor that came with a page".to_owned())
         })
     }
 }

@@ -37,7 +37,7 @@ impl From<Denied> for Problem {
         let kind = match denied {
             Denied::NoToken => Kind::TokenMissing,
             Denied::NoScope(_) | Denied::NoKey(_) => Kind::ScopeMissing,
-            Denied::NoTenant | Denied::NotOperator | Denied::NotSession => Kind::TokenWrongKind,
+            Denied::NoTenant | Denied::NotOperator | Denied::NotSession => Kind::TokenUnfit,
         };
         Self::new(kind, denied.to_string())
     }

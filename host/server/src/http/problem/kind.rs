@@ -10,6 +10,7 @@ macro_rules! kinds {
 
         impl Kind {
             /// Every kind.
+            #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$( Self::$name, )*];
 
             /// Stable; what programs look at.
@@ -40,7 +41,7 @@ kinds! {
     LoginFailed = "login.failed", 401, "The login failed";
 
     ScopeMissing = "scope.missing", 403, "The token may not do this";
-    TokenWrongKind = "token.wrong_kind", 403, "This needs another kind of token";
+    TokenUnfit = "token.wrong_kind", 403, "This needs another kind of token";
 
     RouteNotFound = "route.not_found", 404, "There is nothing here";
     WalkerNotFound = "walker.not_found", 404, "There is no such walker";

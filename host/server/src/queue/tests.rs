@@ -1,0 +1,330 @@
+//! The queue's statements and loops against a real Postgres.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Status, TenantId, Usage, WalkerId};
+
+use super::{Accepted, Fenced, HostLease, Slots, Waiters, Writers, claim_due};
+use crate::access::{Actor, Reach};
+use crate::store::checkpoint::Checkpoint;
+use crate::store::claim::Claimed;
+use crate::store::complete::ResultRow;
+use crate::store::intake::NewWalker;
+use crate::store::logs::LogChunk;
+use crate::store::{HostId, Lease, ListFilter, Store, hosts, recover};
+use crate::test_postgres;
+
+/// A store with a published module, and what a host does with it.
+struct Scene {
+    store: Store,
+    actor: Actor,
+    lease: HostLease,
+    slots: Slots,
+    waiters: Waiters,
+    writers: Writers,
+    accepted: mpsc::UnboundedReceiver<Accepted>,
+    module_id: i64,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let store = test_postgres::store().await;
+        let root = Uuid::now_v7();
+        let client = store.client().await.unwrap();
+        let tenant: i64 = client
+            .query_one(
+                "insert into tenants (name, root_id, public_root_id) values ('t', $1, $1) returning id",
+                &[&root],
+            )
+            .await
+            .unwrap()
+            .get(0);
+        let module_id: i64 = client
+            .query_one("insert into modules (tenant_id, name) values ($1, 'm') returning id", &[&tenant])
+            .await
+            .unwrap()
+            .get(0);
+        client
+            .batch_execute(&format!(
+                "insert into module_code values ('\\x{digest}', '');
+                 insert into module_versions values ({module_id}, 1, '\\x{digest}', '[]')",
+                digest = "00".repeat(32)
+            ))
+            .await
+            .unwrap();
+        let lease = HostLease::register(&store).await.unwrap();
+        let waiters = Waiters::default();
+        let (sender, accepted) = mpsc::unbounded_channel();
+        let writers = Writers::start(&store, waiters.clone(), Box::new(move |one| drop(sender.send(one))));
+        let actor = Actor { tenant: TenantId(tenant), root, reach: Reach::Root };
+        Self { store, actor, lease, slots: Slots::new(4), waiters, writers, accepted, module_id }
+    }
+
+    fn walker(&self) -> NewWalker {
+        NewWalker {
+            id: WalkerId::new("sample").uuid,
+            tenant: self.actor.tenant,
+            walker: "sample".into(),
+            module_id: self.module_id,
+            module_version: 1,
+            node: NodeId::root(self.actor.root),
+            root: self.actor.root,
+            execute_date: None,
+            custom: None,
+            fields: Json::parse(r#"{"value":0,"text":"\u0000"}"#.into()).unwrap(),
+        }
+    }
+
+    /// Stores a walker as this host's own.
+    async fn accept(&mut self) -> Accepted {
+        let slot = self.slots.take().unwrap();
+        self.writers.accept(self.walker(), Some((self.lease.id(), slot))).await.unwrap();
+        self.accepted.recv().await.unwrap()
+    }
+
+    async fn view(&self, id: Uuid) -> crate::store::WalkerView {
+        self.store.walker(&self.actor, &WalkerId { name: "sample".into(), uuid: id }).await.unwrap().unwrap()
+    }
+
+    /// What is waiting, taken by the claim loop.
+    async fn claimed(&self, count: usize) -> Vec<Claimed> {
+        let (sender, mut claimed) = mpsc::unbounded_channel();
+        let claiming =
+            tokio::spawn(claim_due(self.store.clone(), self.lease.clone(), self.slots.clone(), move |one, slot| {
+                drop(slot);
+                drop(sender.send(one));
+            }));
+        let mut all = Vec::new();
+        while all.len() < count {
+            all.push(claimed.recv().await.unwrap());
+        }
+        claiming.abort();
+        all
+    }
+}
+
+fn outcome(ended: Ended) -> Outcome {
+    Outcome {
+        ended,
+        fields: Some(Json::of(&serde_json::json!({"value": 1}))),
+        reports: vec![Json::of("one"), Json::parse("1.10".into()).unwrap()],
+        http_status: None,
+        custom: None,
+        usage: Usage { fuel: 7, ..Usage::default() },
+        limits: Limits::default(),
+    }
+}
+
+fn result(scene: &Scene, outcome: &Outcome) -> ResultRow {
+    ResultRow::new(scene.actor.root, Utc::now(), outcome, None)
+}
+
+#[tokio::test]
+async fn an_accepted_walker_runs_here_and_keeps_every_field_after_its_end() {
+    let mut scene = Scene::new().await;
+    let accepted = scene.accept().await;
+    let running = scene.view(accepted.lease.id).await;
+    assert_eq!(running.schedule.status, Status::Running);
+    assert_eq!(running.schedule.executed_date, Some(accepted.claimed_at));
+    assert_eq!(running.fields.as_str(), r#"{"value":0,"text":"\u0000"}"#);
+
+    let waiter = scene.waiters.enter(accepted.lease.id);
+    let ended = outcome(Ended::Completed);
+    let written = scene.writers.complete(accepted.lease, result(&scene, &ended), false).await.unwrap();
+    assert_eq!(written, Fenced::Written);
+    waiter.ended().await;
+    let view = scene.view(accepted.lease.id).await;
+    assert_eq!(view.schedule.status, Status::Completed);
+    assert_eq!(view.schedule.http_status, Some(200));
+    assert_eq!(view.schedule.node_id, NodeId::root(scene.actor.root));
+    assert_eq!(view.schedule.reports, ended.reports);
+    assert_eq!(view.fields, ended.fields.unwrap());
+    assert_eq!(view.run.usage, Some((ended.usage, ended.limits)));
+    assert!(view.run.finished_date >= view.schedule.executed_date);
+}
+
+#[tokio::test]
+async fn a_lost_lease_writes_nothing() {
+    let mut scene = Scene::new().await;
+    let lease = scene.accept().await.lease;
+    let failed = outcome(Ended::Failed(Failure::new(Code::GuestError, "no\0good")));
+    for lost in [Lease { owner: HostId(lease.owner.0 + 1), ..lease }, Lease { attempt: 2, ..lease }] {
+        let checkpoint = Checkpoint { lease: lost, fields: Json::null(), reports: Json::null() };
+        assert_eq!(scene.writers.save(checkpoint).await.unwrap(), Fenced::Lost);
+        scene.writers.log(LogChunk { lease: lost, seq: 1, lines: Json::of::<[i32]>(&[]) }).await;
+        assert_eq!(scene.writers.complete(lost, result(&scene, &failed), true).await.unwrap(), Fenced::Lost);
+    }
+    assert_eq!(scene.view(lease.id).await.schedule.status, Status::Running);
+    let chunks: i64 =
+        scene.store.client().await.unwrap().query_one("select count(*) from logs", &[]).await.unwrap().get(0);
+    assert_eq!(chunks, 0);
+    assert_eq!(scene.writers.complete(lease, result(&scene, &failed), true).await.unwrap(), Fenced::Written);
+    let view = scene.view(lease.id).await;
+    assert_eq!(view.schedule.status, Status::Failed);
+    assert_eq!(view.schedule.error.as_deref(), Some("no\u{fffd}good"));
+    assert_eq!(view.run.failure.unwrap().message, "no\0good");
+}
+
+#[tokio::test]
+async fn a_dead_hosts_walker_goes_on_from_its_checkpoint_until_attempts_run_out() {
+    let mut scene = Scene::new().await;
+    let lease = scene.accept().await.lease;
+    let checkpoint =
+        Checkpoint { lease, fields: Json::of(&serde_json::json!({"value": 5})), reports: Json::of(&["early"]) };
+    assert_eq!(scene.writers.save(checkpoint).await.unwrap(), Fenced::Written);
+    let saved = scene.view(lease.id).await;
+    assert_eq!((saved.fields.as_str(), saved.schedule.reports.len()), (r#"{"value":5}"#, 1));
+
+    let session = scene.store.session().await.unwrap();
+    let failure = Failure::new(Code::HostLost, "gone");
+    // The host lives: nothing is taken from it.
+    assert_eq!(recover::sweep(&session).await.unwrap(), 0);
+    session.execute("update hosts set heartbeat = now() - interval '1 minute'", &[]).await.unwrap();
+    assert_eq!(hosts::reap(&session, Duration::from_secs(7)).await.unwrap(), 1);
+    assert!(recover::give_up(&session, 2, &failure).await.unwrap().is_empty());
+    assert_eq!(recover::sweep(&session).await.unwrap(), 1);
+    assert_eq!(scene.view(lease.id).await.schedule.status, Status::Pending);
+
+    scene.lease = HostLease::register(&scene.store).await.unwrap();
+    let again = scene.claimed(1).await.remove(0);
+    assert_eq!((again.lease.id, again.lease.attempt), (lease.id, 2));
+    let input = again.input.unwrap();
+    assert!(input.is_saved);
+    assert_eq!(input.fields.as_str(), r#"{"value":5}"#);
+    assert_eq!(input.reports, [Json::of("early")]);
+
+    session.execute("delete from hosts", &[]).await.unwrap();
+    assert_eq!(recover::give_up(&session, 2, &failure).await.unwrap(), [lease.id]);
+    let lost = scene.view(lease.id).await;
+    assert_eq!(lost.schedule.status, Status::Failed);
+    assert_eq!(lost.schedule.http_status, Some(503));
+    assert_eq!((lost.fields.as_str(), lost.schedule.reports.len()), (r#"{"value":5}"#, 1));
+}
+
+#[tokio::test]
+async fn a_host_that_leaves_hands_its_walkers_back_with_the_attempt_uncounted() {
+    let mut scene = Scene::new().await;
+    let lease = scene.accept().await.lease;
+    assert_eq!(scene.store.leave(lease.owner).await.unwrap(), 1);
+    scene.lease = HostLease::register(&scene.store).await.unwrap();
+    assert_eq!(scene.claimed(1).await[0].lease.attempt, 1);
+}
+
+#[tokio::test]
+async fn claims_take_turns_among_tenants_and_leave_what_is_not_due() {
+    let scene = Scene::new().await;
+    for tenant in [1, 1, 1, 1, 1, 1, 1, 1, 2, 3] {
+        let walker = NewWalker { tenant: TenantId(tenant), ..scene.walker() };
+        scene.writers.accept(walker, None).await.unwrap();
+    }
+    let later = NewWalker { execute_date: Some(Utc::now() + TimeDelta::hours(1)), ..scene.walker() };
+    scene.writers.accept(later.clone(), None).await.unwrap();
+    let order: Vec<i64> = scene.claimed(10).await.iter().map(|claimed| claimed.tenant.0).collect();
+    for small in [2, 3] {
+        let place = order.iter().position(|tenant| *tenant == small).unwrap();
+        assert!(place < 4, "tenant {small} waited behind a backlog that is not its own: {order:?}");
+    }
+    let view = scene.view(later.id).await;
+    assert_eq!(view.schedule.status, Status::Pending);
+    assert!(view.schedule.execute_date > Utc::now());
+}
+
+#[tokio::test]
+async fn one_bad_row_does_not_take_its_batch_along() {
+    let scene = Scene::new().await;
+    // No check lets such a name through; Postgres is the last one to refuse it.
+    let bad = NewWalker { walker: "sam\0ple".into(), ..scene.walker() };
+    let good: Vec<NewWalker> = (0..20).map(|_| scene.walker()).collect();
+    let ids: Vec<Uuid> = good.iter().map(|walker| walker.id).collect();
+    let mut rows = good;
+    rows.insert(7, bad);
+    let written = futures::future::join_all(rows.into_iter().map(|row| scene.writers.accept(row, None))).await;
+    assert_eq!(written.iter().filter(|written| written.is_err()).count(), 1);
+    assert!(written[7].is_err());
+    for id in ids {
+        assert_eq!(scene.view(id).await.schedule.status, Status::Pending);
+    }
+}
+
+#[tokio::test]
+async fn a_cut_connection_neither_loses_nor_doubles_anything() {
+    let scene = Scene::new().await;
+    let (store, actor) = (scene.store.clone(), scene.actor);
+    let rows: Vec<NewWalker> = (0..300).map(|_| scene.walker()).collect();
+    let ids: Vec<Uuid> = rows.iter().map(|walker| walker.id).collect();
+    let cutter = store.clone();
+    let cutting = tokio::spawn(async move {
+        let client = cutter.client().await.unwrap();
+        for _ in 0..30 {
+            client
+                .execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity
+                     where datname = current_database() and pid <> pg_backend_pid()",
+                    &[],
+                )
+                .await
+                .unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    for rows in rows.chunks(10) {
+        let written = rows.iter().map(|row| scene.writers.accept(row.clone(), None));
+        for written in futures::future::join_all(written).await {
+            written.unwrap();
+        }
+    }
+    cutting.await.unwrap();
+    let queued: i64 = store
+        .client()
+        .await
+        .unwrap()
+        .query_one("select count(*) from queue where id = any($1)", &[&ids])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(queued, 300);
+    let filter = ListFilter { limit: 1000, ..ListFilter::default() };
+    assert_eq!(store.walkers(&actor, &filter).await.unwrap().len(), 300);
+}
+
+#[tokio::test]
+async fn lists_page_newest_first_and_show_only_what_the_actor_owns() {
+    let mut scene = Scene::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(scene.accept().await.lease.id);
+    }
+    let lease = Lease { id: ids[1], owner: scene.lease.id(), attempt: 1 };
+    scene.writers.complete(lease, result(&scene, &outcome(Ended::Completed)), false).await.unwrap();
+    let list = async |actor: Actor, filter: ListFilter| -> Vec<Uuid> {
+        scene.store.walkers(&actor, &filter).await.unwrap().iter().map(|view| view.id.uuid).collect()
+    };
+    let all = ListFilter { limit: 3, ..ListFilter::default() };
+    assert_eq!(list(scene.actor, all.clone()).await, [ids[3], ids[2], ids[1]]);
+    assert_eq!(list(scene.actor, ListFilter { before: Some(ids[1]), ..all.clone() }).await, [ids[0]]);
+    for (status, expect) in [
+        (Status::Completed, vec![ids[1]]),
+        (Status::Running, vec![ids[3], ids[2], ids[0]]),
+        (Status::Pending, vec![]),
+        (Status::Failed, vec![]),
+    ] {
+        for actor in [scene.actor, Actor { reach: Reach::Tenant, ..scene.actor }] {
+            assert_eq!(list(actor, ListFilter { status: Some(status), ..all.clone() }).await, expect, "{status}");
+        }
+    }
+    assert!(list(scene.actor, ListFilter { name: Some("other".into()), ..all.clone() }).await.is_empty());
+    assert!(
+        list(scene.actor, ListFilter { since: Some(Utc::now() + TimeDelta::hours(1)), ..all.clone() }).await.is_empty()
+    );
+    let other_root = Actor { root: Uuid::now_v7(), ..scene.actor };
+    let other_tenant = Actor { tenant: TenantId(scene.actor.tenant.0 + 1), reach: Reach::Tenant, ..scene.actor };
+    for stranger in [other_root, other_tenant] {
+        assert!(list(stranger, all.clone()).await.is_empty());
+        let id = WalkerId { name: "sample".into(), uuid: ids[0] };
+        assert!(scene.store.walker(&stranger, &id).await.unwrap().is_none());
+        assert!(scene.store.logs(&stranger, &id, 0, 10).await.unwrap().is_none());
+    }
+}
