@@ -2,10 +2,10 @@
 //!
 //! Only describes; running is elsewhere.
 
-use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::Walker;
+use crate::schemas::Schemas;
 use crate::walker::On;
 
 /// A walker as its module defines it.
@@ -81,21 +81,14 @@ pub struct Declared {
 pub struct Has {
     pub name: &'static str,
     pub doc: &'static str,
-    pub default: Option<fn() -> Value>,
-}
-
-/// The JSON of a field's default.
-///
-/// # Panics
-/// When the value has no JSON, such as a map whose keys are not text.
-#[doc(hidden)]
-pub fn default_value(walker: &str, field: &str, value: &impl serde::Serialize) -> Value {
-    serde_json::to_value(value)
-        .unwrap_or_else(|error| panic!("the default of {walker}.{field} cannot become JSON: {error}"))
+    pub has_default: bool,
 }
 
 impl Definition {
     /// The definition of the walker `W`.
+    ///
+    /// # Panics
+    /// When the default of a field has no JSON, such as a map whose keys are not text.
     pub fn of<W: Walker>() -> Self {
         let declared = W::declared();
         let mut schemas = Schemas::of::<W>();
@@ -107,11 +100,16 @@ impl Definition {
             }
         }
         let settings = declared.settings.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value)));
-        let fields = declared.fields.iter().map(|has| Field {
-            name: has.name,
-            doc: has.doc,
-            schema: schemas.take(has.name),
-            default: has.default.map(|default| default()),
+        let fields = declared.fields.iter().map(|has| {
+            let (schema, default) = schemas.take(has.name);
+            // Without this, a field with a default would silently become a required one.
+            assert!(
+                default.is_some() || !has.has_default,
+                "the default of {}.{} cannot become JSON; choose another type or leave the default out",
+                W::NAME,
+                has.name
+            );
+            Field { name: has.name, doc: has.doc, schema, default: default.filter(|_| has.has_default) }
         });
         Self {
             name: W::NAME,
@@ -123,68 +121,4 @@ impl Definition {
             settings: Value::Object(settings.collect()),
         }
     }
-}
-
-/// The schemas of a struct's fields, and the shared ones that they refer to.
-struct Schemas {
-    fields: Map<String, Value>,
-    shared: Map<String, Value>,
-}
-
-/// Where schemars puts what several schemas share.
-const SHARED: &str = "#/$defs/";
-
-impl Schemas {
-    fn of<W: Walker>() -> Self {
-        let mut generator =
-            SchemaSettings::draft2020_12().with(|settings| settings.meta_schema = None).into_generator();
-        let mut schema = W::json_schema(&mut generator);
-        let fields = match schema.remove("properties") {
-            Some(Value::Object(fields)) => fields,
-            _ => Map::new(),
-        };
-        Self { fields, shared: generator.take_definitions(true) }
-    }
-
-    /// The schema of one field, with a copy of everything it refers to.
-    fn take(&mut self, field: &str) -> Value {
-        let mut schema = self.fields.remove(field).unwrap_or(Value::Bool(true));
-        let mut wanted = Vec::new();
-        self.references(&schema, &mut wanted);
-        if let Value::Object(schema) = &mut schema {
-            // The definition says both better: the words as `doc`, the value as `default-value`.
-            schema.remove("description");
-            schema.remove("default");
-            if !wanted.is_empty() {
-                let shared = wanted.into_iter().filter_map(|name| Some((self.shared.get(&name)?.clone(), name)));
-                schema.insert("$defs".to_owned(), Value::Object(shared.map(|(schema, name)| (name, schema)).collect()));
-            }
-        }
-        schema
-    }
-
-    /// Adds the names of all shared schemas that `schema` needs, directly or not.
-    fn references(&self, schema: &Value, wanted: &mut Vec<String>) {
-        match schema {
-            Value::Object(map) => {
-                let name = map.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix(SHARED));
-                if let Some(name) = name.map(unescape)
-                    && !wanted.contains(&name)
-                {
-                    wanted.push(name.clone());
-                    if let Some(target) = self.shared.get(&name) {
-                        self.references(target, wanted);
-                    }
-                }
-                map.values().for_each(|value| self.references(value, wanted));
-            }
-            Value::Array(list) => list.iter().for_each(|value| self.references(value, wanted)),
-            _ => {}
-        }
-    }
-}
-
-/// A JSON pointer's part as plain text.
-fn unescape(part: &str) -> String {
-    part.replace("~1", "/").replace("~0", "~")
 }

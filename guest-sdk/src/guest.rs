@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::sync::Once;
 
-use crate::{Definition, Error, Result, Run, WalkerId, registry};
+use crate::{Definition, Error, NodeId, Result, Run, WalkerId, registry};
 
 #[allow(unsafe_code, missing_docs, clippy::all, unreachable_pub, reason = "generated from the contract")]
 mod bindings {
@@ -41,9 +41,9 @@ fn start(invocation: guest::Invocation) -> Result<String> {
         .ok_or_else(|| Error::msg(format!("the module has no walker called {}", invocation.walker)))?;
     let mut run = Run {
         walker: walker.name,
-        id: invocation.id.parse()?,
-        node_id: invocation.node_id.parse()?,
-        root_id: invocation.root_id.parse()?,
+        id: WalkerId::given(invocation.id),
+        node_id: NodeId::given(invocation.node_id),
+        root_id: NodeId::given(invocation.root_id),
         attempt: invocation.attempt,
         custom: invocation.custom.map(|custom| serde_json::from_str(&custom)).transpose()?,
         host: Host,

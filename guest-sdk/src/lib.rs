@@ -29,6 +29,14 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! - [`walker`](macro@walker) makes a struct a walker, its fields with `#[has(default = …)]`, its abilities with
+//!   `#[entry]` and `#[exit]`; [`data`](macro@data) makes other types usable inside fields; [`node!`] declares types
+//!   of nodes.
+//! - [`Run`] is what a walker may ask while it runs: report, save, read other walkers, spawn and call them.
+//! - [`testing`] runs walkers in unit tests, without a host.
+//!
+//! A walker that returns an error, panics or is stopped leaves behind what it reported and what it saved last.
+//!
 //! Put walkers into a library with `crate-type = ["cdylib"]` and compile it to WebAssembly with `walker build`.
 //! On targets with WASI, `println!` and `eprintln!` become the walker's log; on `wasm32-unknown-unknown` there is
 //! nowhere for them to go, and the standard library has no clock and no random numbers.
@@ -47,6 +55,7 @@ mod node;
 mod registry;
 mod run;
 mod schedule;
+mod schemas;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod walker;
@@ -82,7 +91,7 @@ pub mod prelude {
 /// What the macros write; not for people.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::definition::{Declared, Has, default_value};
+    pub use crate::definition::{Declared, Has};
     pub use crate::registry::Registered;
     pub use crate::walker::{Ability, On, Returned, is_data, is_walker};
     pub use inventory;

@@ -1,6 +1,8 @@
 //! All walkers of a module, found without anyone listing them.
 //!
-//! Each `#[walker]` leaves a constructor that adds its walker before anything else of the module runs.
+//! Each `#[walker]` leaves a constructor that adds its walker before anything else of the module runs. Natively the
+//! loader calls it; in WebAssembly `_initialize` does where there is one, and the bindings do at the first call
+//! otherwise. Called twice, it adds once.
 
 use crate::walker::execute;
 use crate::{Definition, Result, Run, Walker};

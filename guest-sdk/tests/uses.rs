@@ -2,6 +2,7 @@
 #![deny(warnings)]
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::print_stdout, reason = "walkers print")]
 
 use std::collections::BTreeMap;
 
@@ -172,6 +173,28 @@ struct Fields {
     #[has(default = f64::from(2))]
     ratio: f64,
     anything: Value,
+    #[serde(with = "seconds")]
+    #[schemars(with = "u64")]
+    #[has(default)]
+    pause: Pause,
+    #[has(default)]
+    sizes: Vec<u32>,
+    small: Option<i8>,
+}
+
+#[derive(Debug, Default)]
+struct Pause(std::time::Duration);
+
+mod seconds {
+    use walker_sdk::serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(pause: &super::Pause, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(pause.0.as_secs())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<super::Pause, D::Error> {
+        Ok(super::Pause(std::time::Duration::from_secs(u64::deserialize(from)?)))
+    }
 }
 
 #[walker]
@@ -188,7 +211,10 @@ fn fields_are_described_one_by_one() {
     assert_eq!(definition.doc, "Has fields of every sort.\n\nOn more than one line.");
     let field = |name: &str| definition.fields.iter().find(|field| field.name == name).unwrap();
     let names: Vec<_> = definition.fields.iter().map(|field| field.name).collect();
-    assert_eq!(names, ["to", "type", "since", "text", "kinds", "maybe", "counts", "ratio", "anything"]);
+    assert_eq!(
+        names,
+        ["to", "type", "since", "text", "kinds", "maybe", "counts", "ratio", "anything", "pause", "sizes", "small"]
+    );
 
     let to = field("to");
     assert_eq!((to.doc, &to.default), ("Where to go.", &None));
@@ -206,6 +232,10 @@ fn fields_are_described_one_by_one() {
     assert_eq!(field("counts").default, Some(json!({})));
     assert_eq!(field("ratio").schema, json!({"type": "number", "format": "double"}));
     assert_eq!((&field("anything").schema, &field("anything").default), (&json!(true), &None));
+    let sizes = &field("sizes").schema["items"];
+    assert_eq!((&sizes["minimum"], &sizes["maximum"]), (&json!(0), &json!(4_294_967_295_u32)));
+    assert_eq!((&field("small").schema["minimum"], &field("small").schema["maximum"]), (&json!(-128), &json!(127)));
+    assert_eq!((&field("pause").schema["minimum"], &field("pause").default), (&json!(0), &Some(json!(0))));
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Has {
     name: String,
     doc: String,
     default: Option<Default>,
+    /// Carries attributes of serde or schemars.
+    pub(crate) is_tuned: bool,
 }
 
 /// How the value comes about when the caller leaves the field out.
@@ -47,7 +49,9 @@ fn has(field: &mut syn::Field, mistakes: &mut Mistakes) -> Has {
     if !is_name(&name) {
         mistakes.at(&ident, format!("`{name}` cannot name a field: use {FORM}"));
     }
-    for attribute in &field.attrs {
+    let tuning = || field.attrs.iter().filter(|attribute| is_tuning(attribute));
+    let is_tuned = tuning().next().is_some();
+    for attribute in tuning() {
         refuse_unstable(attribute, mistakes);
     }
     let mut marks: Vec<Attribute> = Vec::new();
@@ -78,7 +82,7 @@ fn has(field: &mut syn::Field, mistakes: &mut Mistakes) -> Has {
         // Serde needs it too: an older version's stored fields may lack this one.
         Default { text: quote_spanned!(ty.span()=> fn #function() -> #ty { #value }), function }
     });
-    Has { name, doc: doc(&field.attrs), default }
+    Has { name, doc: doc(&field.attrs), default, is_tuned }
 }
 
 /// `Some(expression)` for a default, `None` for a required field.
@@ -128,10 +132,11 @@ fn is_called(ty: &Type, name: &str) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|segment| segment.ident == name))
 }
 
+fn is_tuning(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("serde") || attribute.path().is_ident("schemars")
+}
+
 fn refuse_unstable(attribute: &Attribute, mistakes: &mut Mistakes) {
-    if !attribute.path().is_ident("serde") && !attribute.path().is_ident("schemars") {
-        return;
-    }
     let Meta::List(list) = &attribute.meta else { return };
     // Another mistake in these attributes is told by the derive that they are for.
     drop(list.parse_args_with(|input: ParseStream<'_>| {
@@ -159,16 +164,10 @@ impl Has {
     }
 
     /// Its entry in the walker's declaration.
-    pub(crate) fn declared(&self, walker: &Ident) -> TokenStream {
-        let Self { name, doc, default } = self;
-        let default = match default {
-            Some(Default { function, .. }) => {
-                let shown = walker.unraw().to_string();
-                quote!(Some(|| ::walker_sdk::__private::default_value(#shown, #name, &#walker::#function())))
-            }
-            None => quote!(None),
-        };
-        quote!(::walker_sdk::__private::Has { name: #name, doc: #doc, default: #default })
+    pub(crate) fn declared(&self) -> TokenStream {
+        let Self { name, doc, default, .. } = self;
+        let has_default = default.is_some();
+        quote!(::walker_sdk::__private::Has { name: #name, doc: #doc, has_default: #has_default })
     }
 
     /// What serde shall do when the field is missing.

@@ -18,6 +18,7 @@ const DERIVED: [&str; 3] = ["Serialize", "Deserialize", "JsonSchema"];
 pub(crate) fn expand(options: TokenStream, mut item: ItemStruct, mistakes: &mut Mistakes) -> TokenStream {
     let options = Options::parse(options, mistakes);
     refuse_derives(&mut item, mistakes);
+    refuse_serde(&mut item, mistakes);
     if !item.generics.params.is_empty() {
         mistakes.at(
             &item.generics,
@@ -39,8 +40,10 @@ pub(crate) fn expand(options: TokenStream, mut item: ItemStruct, mistakes: &mut 
         }
     }
     item.attrs.extend(derives());
-    // First of all, so that its words come before those of the derives.
-    let types = item.fields.iter().map(|field| {
+    // First of all, so that its words come before those of the derives. Serde's own attributes may make a type do
+    // that does not by itself.
+    let plain = item.fields.iter().zip(&has).filter(|(_, has)| !has.is_tuned);
+    let types = plain.map(|(field, _)| {
         let ty = &field.ty;
         quote_spanned!(ty.span()=> ::walker_sdk::__private::is_data::<#ty>();)
     });
@@ -83,7 +86,7 @@ fn implementation(item: &ItemStruct, name: &str, options: &Options, has: &[Has])
     let doc = doc(&item.attrs);
     let Options { is_async, is_public, .. } = options;
     let settings = options.settings.iter().map(|(key, value)| quote!((#key, #value)));
-    let declared = has.iter().map(|has| has.declared(ident));
+    let declared = has.iter().map(Has::declared);
     let defaults = has.iter().filter_map(Has::default_function);
     let invoked = if *is_async { quote!(AsyncWalker) } else { quote!(SyncWalker) };
     quote! {
@@ -129,6 +132,17 @@ fn refuse_derives(item: &mut ItemStruct, mistakes: &mut Mistakes) {
             *attribute = parse_quote!(#[derive(#(#kept),*)]);
         }
     }
+}
+
+/// On the struct itself, serde's attributes would change how the fields are found.
+fn refuse_serde(item: &mut ItemStruct, mistakes: &mut Mistakes) {
+    item.attrs.retain(|attribute| {
+        let is_serde = attribute.path().is_ident("serde");
+        if is_serde {
+            mistakes.at(attribute, "a walker is stored by the names of its fields: leave `#[serde(..)]` out here");
+        }
+        !is_serde
+    });
 }
 
 fn is_derived(path: &Path) -> bool {

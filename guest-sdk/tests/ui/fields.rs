@@ -1,6 +1,7 @@
 use walker_sdk::prelude::*;
 
 #[walker]
+#[serde(rename_all = "camelCase")]
 #[derive(Debug, Serialize, walker_sdk::schemars::JsonSchema)]
 struct Sample {
     #[has(defualt = 1)]

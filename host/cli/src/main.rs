@@ -42,10 +42,9 @@ impl std::fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 fn main() -> ExitCode {
-    // Before anything else looks at the arguments or the environment: what runs here is not trusted with either.
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some("jail") {
-        return walker_sandbox::jail_main(arguments);
+    // Before anything else: the host starts this program again as the jail that reads modules, which needs nothing else.
+    if std::env::args_os().nth(1).is_some_and(|first| first == "jail") {
+        return walker_sandbox::jail_main(std::env::args().skip(2));
     }
     let Args { global, command } = Args::parse();
     let end = match command {

@@ -83,7 +83,7 @@ impl View {
                 lines.add("attempt", attempt);
             }
             if let Some(duration_ms) = run.duration_ms {
-                lines.add("duration", format_args!("{duration_ms} ms"));
+                lines.add("duration", format_args!("{duration_ms:.3} ms"));
             }
         }
         if let Some(error) = &schedule.error {
@@ -123,7 +123,7 @@ mod tests {
         let one: One = serde_json::from_str(text).unwrap();
         assert!(one.walker.ended_badly());
         let expect = "id          w:a:1\nstatus      failed\ncontext     {\"value\": 1.0}\nreport      1\nreport      {\"a\": 2}\n\
-                      http_status 500\nexecuted    2026\nattempt     2\nduration    0.5 ms\nerror       no luck\n\
+                      http_status 500\nexecuted    2026\nattempt     2\nduration    0.500 ms\nerror       no luck\n\
                       code        guest.trap\nat          f at a.rs:1";
         assert_eq!(one.walker.text(), expect);
     }

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of traps, which are the guest's own.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use futures::future::Either;
@@ -20,14 +21,32 @@ pub(crate) enum Abort {
     Output(String),
     #[error("it asked the host too often")]
     Calls,
-    #[error("it called exit with code {0}")]
-    Exit(u8),
+    #[error("it called exit with {0}")]
+    Exit(Exit),
     #[error("describe may not ask the host for anything, but it called {0}")]
     Describing(&'static str),
     #[error("{0}")]
     Fault(String),
     #[error("the run's lease was lost")]
     Fenced,
+}
+
+/// How a guest called exit. Guests of WASI preview 1 can say no more than success or failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success,
+    Failure,
+    Code(u8),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Success => out.write_str("code 0"),
+            Self::Failure => out.write_str("a failure code"),
+            Self::Code(code) => write!(out, "code {code}"),
+        }
+    }
 }
 
 /// What can end a run from outside: a stop, or its deadline.

@@ -114,7 +114,7 @@ mod tests {
     const DIGEST: [u8; 32] = [7; 32];
 
     fn artifact() -> Artifact {
-        Artifact::trusted(Artifact::join(&[1..5], b"native code"))
+        Artifact::trusted(Artifact::join(&[1..5, 6..9], b"native code"))
     }
 
     fn cache(folder: &Path, key: u8, fingerprint: &str) -> ArtifactCache {

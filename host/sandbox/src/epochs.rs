@@ -1,53 +1,99 @@
-//! Moves the engine's clock on, from a thread that no runtime can hold up.
+//! Moves the engine's clock on while anything runs, from a thread that no runtime can hold up.
 //!
 //! Knows nothing of what is looked at when it moves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use wasmtime::Engine;
+use wasmtime::{Engine, EngineWeak};
 
 use crate::Error;
 
-/// Raises the engine's epoch at a steady pace until dropped.
+/// For how many ticks the clock goes on after the last run, so that a trickle of runs wakes nobody each time.
+const IDLE_TICKS: u32 = 100;
+
+/// Raises the engine's epoch at a steady pace while a [`Running`] is held.
 #[derive(Debug)]
 pub(crate) struct Ticker {
-    stopped: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
+
+#[derive(Debug, Default)]
+struct Shared {
+    stopped: AtomicBool,
+    running: AtomicUsize,
+    parked: AtomicBool,
+}
+
+/// Keeps the clock going.
+pub(crate) struct Running<'a>(&'a Shared);
 
 impl Ticker {
     /// # Errors
     /// When the operating system gives no thread.
     pub(crate) fn start(engine: &Engine, every: Duration) -> Result<Self, Error> {
-        let stopped = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared::default());
         let thread = thread::Builder::new()
             .name("walker-epochs".into())
             .spawn({
-                let (engine, stopped) = (engine.weak(), Arc::clone(&stopped));
-                move || {
-                    while !stopped.load(Ordering::Relaxed) {
-                        thread::sleep(every);
-                        match engine.upgrade() {
-                            Some(engine) => engine.increment_epoch(),
-                            None => break,
-                        }
-                    }
-                }
+                let (engine, shared) = (engine.weak(), Arc::clone(&shared));
+                move || tick(&engine, &shared, every)
             })
             .map_err(Error::Thread)?;
-        Ok(Self { stopped, thread: Some(thread) })
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Sets the clock going for one run.
+    pub(crate) fn run(&self) -> Running<'_> {
+        self.shared.running.fetch_add(1, SeqCst);
+        // Counted before looking, as the thread parks before counting: one of the two sees the other.
+        if self.shared.parked.load(SeqCst) {
+            self.wake();
+        }
+        Running(&self.shared)
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, SeqCst);
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        self.shared.stopped.store(true, SeqCst);
+        self.wake();
         if let Some(thread) = self.thread.take() {
             // It has nothing to say, and a panic in it was printed already.
             let _ = thread.join();
+        }
+    }
+}
+
+fn tick(engine: &EngineWeak, shared: &Shared, every: Duration) {
+    let mut idle = 0;
+    while !shared.stopped.load(SeqCst) {
+        thread::sleep(every);
+        let Some(engine) = engine.upgrade() else { return };
+        engine.increment_epoch();
+        idle = if shared.running.load(SeqCst) == 0 { idle + 1 } else { 0 };
+        if idle >= IDLE_TICKS {
+            shared.parked.store(true, SeqCst);
+            if shared.running.load(SeqCst) == 0 && !shared.stopped.load(SeqCst) {
+                thread::park();
+            }
+            shared.parked.store(false, SeqCst);
+            idle = 0;
         }
     }
 }

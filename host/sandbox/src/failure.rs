@@ -63,7 +63,7 @@ fn aborted(abort: &Abort, limits: &Limits) -> Result<(Code, String), HostFault> 
         Abort::TimedOut => (Code::LimitTime, format!("ran longer than its {} ms", limits.time_ms)),
         Abort::Output(message) => (Code::LimitOutput, message.clone()),
         Abort::Calls => (Code::LimitCalls, format!("asked the host for more than its {} calls", limits.host_calls)),
-        Abort::Exit(code) => (Code::GuestExit, format!("called exit with code {code} instead of returning")),
+        Abort::Exit(exit) => (Code::GuestExit, format!("called exit with {exit} instead of returning")),
         Abort::Describing(_) => (Code::GuestTrap, abort.to_string()),
         Abort::Fault(fault) => return Err(HostFault::Failed(fault.clone())),
         Abort::Fenced => return Err(HostFault::Fenced),

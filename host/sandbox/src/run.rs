@@ -35,6 +35,7 @@ impl Sandbox {
         stop: Stop,
     ) -> Result<Outcome, HostFault> {
         let started = Instant::now();
+        let _running = self.ticker().run();
         let start = Start {
             limits: job.limits,
             seed: job.seed,

@@ -23,7 +23,7 @@ struct Inner {
     fingerprint: String,
     allocation: Allocation,
     clock_resolution: Duration,
-    _ticker: Ticker,
+    ticker: Ticker,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -37,8 +37,8 @@ impl Sandbox {
     ///
     /// # Errors
     /// When no engine can be made at all, or no thread for its clock.
-    pub fn new(config: &Config) -> Result<Self, Error> {
-        let (engine, allocation) = engine::running(config)?;
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let (engine, allocation) = engine::running(&config)?;
         let ticker = Ticker::start(&engine, Duration::from_micros(config.tick_us.max(1)))?;
         Ok(Self(Arc::new(Inner {
             linker: linker(&engine)?,
@@ -46,7 +46,7 @@ impl Sandbox {
             engine,
             allocation,
             clock_resolution: Duration::from_micros(config.clock_resolution_us),
-            _ticker: ticker,
+            ticker,
         })))
     }
 
@@ -75,6 +75,10 @@ impl Sandbox {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    pub(crate) fn ticker(&self) -> &Ticker {
+        &self.0.ticker
     }
 
     pub(crate) fn clock_resolution(&self) -> Duration {

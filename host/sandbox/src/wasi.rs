@@ -16,7 +16,7 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtxView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
 use crate::Stream;
-use crate::abort::Abort;
+use crate::abort::{Abort, Exit};
 use crate::state::State;
 
 /// The most random bytes in one call: far above what seeds and keys need, far below what a host notices.
@@ -221,11 +221,11 @@ impl cli::environment::Host for State {
 
 impl cli::exit::Host for State {
     fn exit(&mut self, status: Result<(), ()>) -> wasmtime::Result<()> {
-        Err(Abort::Exit(u8::from(status.is_err())).into())
+        Err(Abort::Exit(if status.is_ok() { Exit::Success } else { Exit::Failure }).into())
     }
 
     fn exit_with_code(&mut self, code: u8) -> wasmtime::Result<()> {
-        Err(Abort::Exit(code).into())
+        Err(Abort::Exit(Exit::Code(code)).into())
     }
 }
 

@@ -1,11 +1,12 @@
 //! One host: everything that requests and runs share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use moka::future::Cache;
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 use walker_model::{Limits, WalkerId};
@@ -64,6 +65,8 @@ pub struct Host {
     pub(crate) io: Handle,
     backtraces: Cache<(Uuid, u16), Arc<Vec<String>>>,
     is_stopping: AtomicBool,
+    /// What this host does beside requests and runs.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl Host {
@@ -99,16 +102,18 @@ impl Host {
                 io: Handle::current(),
                 backtraces: Cache::new(MAX_BACKTRACES),
                 is_stopping: AtomicBool::new(false),
+                tasks: Mutex::default(),
             }
         });
-        tokio::spawn(host.lease.clone().keep(host.store.clone()));
-        tokio::spawn(recover(host.store.clone(), host.lease.clone(), host.waiters.clone()));
-        tokio::spawn(host.catalog.clone().follow());
-        tokio::spawn(add_days(host.store.clone()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(host.lease.clone().keep(host.store.clone()));
+        tasks.spawn(recover(host.store.clone(), host.lease.clone(), host.waiters.clone()));
+        tasks.spawn(host.catalog.clone().follow());
+        tasks.spawn(add_days(host.store.clone()));
         let claimer = host.clone();
-        tokio::spawn(claim_due(host.store.clone(), host.lease.clone(), host.slots.clone(), move |claimed, slot| {
-            claimer.start_claimed(claimed, slot)
-        }));
+        let start = move |claimed, slot| claimer.start_claimed(claimed, slot);
+        tasks.spawn(claim_due(host.store.clone(), host.lease.clone(), host.slots.clone(), start));
+        *host.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         Ok(host)
     }
 
@@ -173,6 +178,8 @@ impl Host {
             self.running.stop_all();
             drop(tokio::time::timeout(grace, self.running.idle()).await);
         }
+        // Before leaving, or the heartbeat would enter this host anew.
+        std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner)).shutdown().await;
         match self.store.leave(self.lease.id()).await {
             Ok(0) => {}
             Ok(freed) => tracing::info!(freed, "handed back {freed} walkers"),
@@ -181,6 +188,7 @@ impl Host {
                 "could not hand back what this host held; others take it over within ten seconds"
             ),
         }
+        self.store.close();
     }
 
     /// Whether this host is about to end.

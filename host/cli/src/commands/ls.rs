@@ -22,7 +22,7 @@ const MAX_ERROR_CHARS: usize = 60;
 struct Page {
     walkers: Vec<Box<RawValue>>,
     #[serde(default)]
-    cursor: Option<String>,
+    next_cursor: Option<String>,
 }
 
 pub(crate) fn ls(args: &Ls, global: &Global) -> Result<End> {
@@ -65,7 +65,7 @@ fn all(args: &Ls, global: &Global) -> Result<Vec<Box<RawValue>>> {
         let page: Page = client.get(&format!("/walkers?limit={page}{filter}{from}"))?.read()?;
         walkers.extend(page.walkers);
         walkers.truncate(limit);
-        match page.cursor {
+        match page.next_cursor {
             // What a host gives as a cursor is its own business, but for what a URL can hold.
             Some(cursor) if walkers.len() < limit => from = format!("&cursor={}", encode(&cursor)),
             _ => return Ok(walkers),
@@ -90,7 +90,7 @@ fn table(views: &[View]) -> String {
     for view in views {
         let View { id, schedule, run, .. } = view;
         let date = schedule.executed_date.as_deref().or(schedule.execute_date.as_deref()).unwrap_or_default();
-        let duration = run.as_ref().and_then(|run| run.duration_ms).map(|ms| ms.to_string()).unwrap_or_default();
+        let duration = run.as_ref().and_then(|run| run.duration_ms).map(|ms| format!("{ms:.3}")).unwrap_or_default();
         let error: String = schedule.error.as_deref().unwrap_or_default().chars().take(MAX_ERROR_CHARS).collect();
         table.add_row([
             Cell::new(id),

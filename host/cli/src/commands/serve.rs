@@ -1,7 +1,6 @@
 //! `walker serve`: reads the settings and runs the host.
 //!
 //! Knows nothing of what the host does.
-#![allow(clippy::print_stdout, reason = "stdout is data: where the host listens")]
 
 use std::fs;
 
@@ -10,16 +9,15 @@ use walker_server::config::{Config, Sources};
 use walker_server::telemetry;
 
 use crate::args::Serve;
-use crate::{End, Usage};
+use crate::{End, Usage, print};
 
 pub(crate) fn serve(args: Serve) -> Result<End> {
     let config = settings(args)?;
     telemetry::init(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("io").enable_all().build()?;
     runtime.block_on(walker_server::serve::serve(config, |address| {
-        // The one line on stdout: whoever started the host reads the port from it.
-        println!("listening on http://{address}");
-        eprintln!("try next: walker push target/walkers/hello.wasm && walker run hello --wait");
+        // The one line of data; whoever started us may have gone since, which does not stop a host.
+        let _ = print::line(format_args!("listening on http://{address}"));
     }))?;
     Ok(End::Well)
 }

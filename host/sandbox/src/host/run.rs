@@ -30,7 +30,7 @@ impl run::Host for State {
                 self.said.saved = Some(fields);
                 Ok(())
             }
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         }
     }
 

@@ -17,7 +17,7 @@ impl walkers::Host for State {
                 fields: fields.as_str().to_owned(),
                 schedule: Json::of(&schedule).as_str().to_owned(),
             }),
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         }
     }
 
@@ -26,7 +26,7 @@ impl walkers::Host for State {
         let invoke = self.invoke(walker, fields, node)?;
         match self.perform(Request::Spawn(invoke)).await? {
             Reply::Spawned(id) => Ok(id),
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         }
     }
 
@@ -35,7 +35,7 @@ impl walkers::Host for State {
         let invoke = self.invoke(walker, fields, node)?;
         match self.perform(Request::Call(invoke)).await? {
             Reply::Reports(reports) => Ok(reports.iter().map(|report| report.as_str().to_owned()).collect()),
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         }
     }
 }

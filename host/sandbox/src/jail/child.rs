@@ -109,17 +109,18 @@ fn answer_admit(config: &Config, wasm: &[u8]) -> io::Result<(Answer, Option<byte
 /// Limits this process for good: what it may take of the machine, and that it leaves no core dump.
 fn restrict(limits: &JailLimits) -> io::Result<()> {
     // Only writable memory counts as data, so that the pool's untouched reservations do not.
-    limit(Resource::Data, limits.memory_bytes)?;
-    limit(Resource::As, limits.memory_bytes.saturating_add(RESERVED_BYTES))?;
-    limit(Resource::Cpu, limits.cpu_seconds)?;
-    limit(Resource::Fsize, FILE_BYTES)?;
-    limit(Resource::Nofile, OPEN_FILES)?;
-    limit(Resource::Core, 0)?;
+    limit(Resource::Data, limits.memory_bytes, 0)?;
+    limit(Resource::As, limits.memory_bytes.saturating_add(RESERVED_BYTES), 0)?;
+    // The kernel first says why, and kills a second later.
+    limit(Resource::Cpu, limits.cpu_seconds, 1)?;
+    limit(Resource::Fsize, FILE_BYTES, 0)?;
+    limit(Resource::Nofile, OPEN_FILES, 0)?;
+    limit(Resource::Core, 0, 0)?;
     // Walkers that run now come before modules that may run later.
     rustix::process::nice(10)?;
     Ok(())
 }
 
-fn limit(resource: Resource, value: u64) -> io::Result<()> {
-    Ok(setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })?)
+fn limit(resource: Resource, value: u64, grace: u64) -> io::Result<()> {
+    Ok(setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value.saturating_add(grace)) })?)
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
@@ -237,11 +238,12 @@ impl Jail {
         let Some(signal) = status.signal() else {
             return Died::OfTheHost(format!("the jail ended with {status}: {complaint}"));
         };
-        Died::OfTheModule(match rustix::process::Signal::from_named_raw(signal) {
-            Some(rustix::process::Signal::XCPU | rustix::process::Signal::KILL) => {
-                format!("compiling took more than {} seconds of processor time", limits.cpu_seconds)
+        Died::OfTheModule(match Signal::from_named_raw(signal) {
+            Some(Signal::XCPU) => format!("compiling took more than {} seconds of processor time", limits.cpu_seconds),
+            Some(Signal::XFSZ) => memory,
+            Some(Signal::KILL) => {
+                return Died::OfTheHost("the jail was killed; the machine may be short of memory".into());
             }
-            Some(rustix::process::Signal::XFSZ) => memory,
             _ if complaint.contains("has overflowed its stack") => "the module nests too deeply to be compiled".into(),
             _ => format!("the compiler crashed on the module ({status})"),
         })

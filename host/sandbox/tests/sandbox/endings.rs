@@ -70,7 +70,7 @@ fn each_failure_has_its_code() {
         "",
         "(call $exit (i32.const 3)) (i32.const 0)",
         Code::GuestExit,
-        "called exit with code 1 instead of returning",
+        "called exit with a failure code instead of returning",
     );
     check("", "(loop br 0) (i32.const 0)", Code::LimitFuel, "used up its 50000000 units of fuel");
     check(

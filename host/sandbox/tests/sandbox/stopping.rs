@@ -52,8 +52,8 @@ fn a_stop_ends_it() {
         stop.stop();
         let outcome = RUNTIME.block_on(running).unwrap().unwrap();
         check_kept(&outcome, Code::Cancelled, how);
-        // Twenty are promised on a quiet machine; this one runs other tests beside.
-        assert!(asked.elapsed() < Duration::from_millis(500), "{how}: {:?}", asked.elapsed());
+        // Twenty milliseconds are promised on a quiet machine; this one may be anything but.
+        assert!(asked.elapsed() < Duration::from_secs(5), "{how}: {:?}", asked.elapsed());
     }
 }
 
@@ -63,7 +63,7 @@ fn its_deadline_ends_it() {
         let outcome = try_run(core(LINE, body), job(limits), pending(), Stop::default()).unwrap();
         check_kept(&outcome, Code::LimitTime, how);
         assert_eq!(outcome.failure().unwrap().message, "ran longer than its 50 ms");
-        assert!((50.0..1_000.0).contains(&outcome.usage.duration_ms), "{how}: {:?}", outcome.usage);
+        assert!((50.0..5_000.0).contains(&outcome.usage.duration_ms), "{how}: {:?}", outcome.usage);
     }
 }
 

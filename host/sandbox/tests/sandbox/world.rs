@@ -12,7 +12,7 @@ use walker_sandbox::{
 };
 
 pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
-pub(crate) static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(&config()).unwrap());
+pub(crate) static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(config()).unwrap());
 
 pub(crate) fn config() -> Config {
     Config { slots: 32, ..Config::default() }

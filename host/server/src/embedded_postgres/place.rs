@@ -133,7 +133,11 @@ fn home_for_root(data_dir: &Path, homes: &Path, user: User) -> Result<PathBuf, E
         private_folder(&home, Some(user))?;
         return Ok(home);
     }
-    fs::create_dir_all(homes).map_err(Error::file("create", homes))?;
+    if !homes.exists() {
+        fs::create_dir_all(homes).map_err(Error::file("create", homes))?;
+        // Whatever root's umask: the unprivileged user must get through.
+        fs::set_permissions(homes, Permissions::from_mode(0o755)).map_err(Error::file("open", homes))?;
+    }
     let name: String = data_dir
         .file_name()
         .and_then(|name| name.to_str())

@@ -137,6 +137,11 @@ impl Store {
         Ok(self.pool.get().await?)
     }
 
+    /// Closes the pool: whoever asks from now on is told that the database is unavailable.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
     /// Whether Postgres answers.
     ///
     /// # Errors

@@ -1,0 +1,50 @@
+# `make run` shows everything once; `make help` lists the rest.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# A shell that started before rustup was installed does not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+cargo_walkers := CARGO_TARGET_DIR=$(CURDIR)/target CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo
+
+.PHONY: help setup build walkers run serve test check bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup:
+	@scripts/setup
+
+build: setup
+	@echo '==> building the host (some minutes the first time)' >&2
+	@cargo build --release --locked --package walker-cli
+
+walkers: build
+	@echo '==> building the example walkers to WebAssembly (some minutes the first time)' >&2
+	@target/release/walker build --path walkers >&2
+
+run: walkers ## install what is missing, build everything, run a walker, show its result
+	@scripts/demo
+
+serve: walkers ## the same set-up, then serve on 127.0.0.1:8000 until Ctrl-C
+	@scripts/serve
+
+check: setup ## formatting, lints and documentation
+	@echo '==> checking formatting, lints and documentation' >&2
+	@cargo fmt --all --check
+	@cargo fmt --all --check --manifest-path walkers/Cargo.toml
+	@cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	@$(cargo_walkers) clippy --release --locked --workspace --all-targets --manifest-path walkers/Cargo.toml -- -D warnings
+	@RUSTDOCFLAGS=-Dwarnings cargo doc --release --locked --workspace --no-deps
+
+test: check walkers ## everything that must hold before a change lands
+	@echo '==> testing the example walkers, natively' >&2
+	@$(cargo_walkers) test --release --locked --workspace --manifest-path walkers/Cargo.toml
+	@echo '==> testing' >&2
+	@cargo test --release --locked --workspace
+
+bench: walkers ## speed, as ratios to bare wasmtime and bare Postgres
+	@cargo run --release --locked --package walker-bench
+
+clean: ## remove what was built; the data in .walker/ stays
+	@rm -rf target walkers/target
