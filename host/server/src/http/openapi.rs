@@ -132,6 +132,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::http::extract::FromQuery;
 
     /// What the API's reference names and this host has.
     const OPERATIONS: &[&str] = &[
@@ -207,6 +208,20 @@ mod tests {
             let needs_token = operation["security"].as_array().unwrap().iter().all(|one| one["token"].is_array());
             assert!(!needs_token || responses.contains_key("401"), "{name} refuses callers without a token");
         }
+    }
+
+    #[test]
+    fn documents_exactly_the_parameters_that_are_read() {
+        fn check<T: FromQuery>() {
+            let documented: Vec<_> = T::into_params(|| None).into_iter().map(|parameter| parameter.name).collect();
+            assert_eq!(documented, T::KNOWN);
+        }
+        check::<crate::http::walkers::ReadQuery>();
+        check::<crate::http::walkers::ListQuery>();
+        check::<crate::http::logs::LogQuery>();
+        check::<crate::http::page::ByName>();
+        check::<crate::http::page::ByAge>();
+        check::<crate::http::extract::NoQuery>();
     }
 
     #[test]

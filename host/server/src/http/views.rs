@@ -144,7 +144,7 @@ impl Walker {
             run: Run {
                 attempt: run.attempt,
                 finished_date: run.finished_date,
-                duration_ms: run.usage.as_ref().map(|(usage, _)| usage.duration_ms),
+                duration_ms: run.usage.as_ref().map(|(usage, _)| to_micros(usage.duration_ms)),
                 module: ModuleRef { name: module.name, version: module.version, sha256: hex(&module.sha256) },
                 usage: run.usage.map(|(usage, _)| Usage {
                     fuel: usage.fuel,
@@ -412,6 +412,11 @@ impl From<KeyRow> for KeyView {
         let KeyRow { id, name, scopes, created_at, expires_at } = key;
         Self { id, name, scopes, created_at, expires_at }
     }
+}
+
+/// Milliseconds with three decimals: no clock here is finer.
+pub(super) fn to_micros(ms: f64) -> f64 {
+    (ms * 1e3).round() / 1e3
 }
 
 fn hex(bytes: &[u8]) -> String {
