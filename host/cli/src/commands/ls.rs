@@ -21,8 +21,9 @@ const MAX_ERROR_CHARS: usize = 60;
 #[derive(Debug, Deserialize)]
 struct Page {
     walkers: Vec<Box<RawValue>>,
-    #[serde(default)]
-    next_cursor: Option<String>,
+    /// Null on the last page. Its absence is an error: read as null, it would cut a list short without a word.
+    #[serde(deserialize_with = "Option::deserialize")]
+    cursor: Option<String>,
 }
 
 pub(crate) fn ls(args: &Ls, global: &Global) -> Result<End> {
@@ -65,7 +66,7 @@ fn all(args: &Ls, global: &Global) -> Result<Vec<Box<RawValue>>> {
         let page: Page = client.get(&format!("/walkers?limit={page}{filter}{from}"))?.read()?;
         walkers.extend(page.walkers);
         walkers.truncate(limit);
-        match page.next_cursor {
+        match page.cursor {
             // What a host gives as a cursor is its own business, but for what a URL can hold.
             Some(cursor) if walkers.len() < limit => from = format!("&cursor={}", encode(&cursor)),
             _ => return Ok(walkers),
@@ -130,6 +131,14 @@ mod tests {
             lines,
             ["ID     STATUS  EXECUTED             MS     ERROR", "w:a:1  failed  2026-11-23T10:00:01  0.412  first",]
         );
+    }
+
+    #[test]
+    fn a_page_says_whether_it_is_the_last() {
+        let cursor = |text: &str| serde_json::from_str::<Page>(text).map(|page| page.cursor).ok();
+        assert_eq!(cursor(r#"{"walkers": [], "cursor": null}"#), Some(None));
+        assert_eq!(cursor(r#"{"walkers": [], "cursor": "a"}"#), Some(Some("a".to_owned())));
+        assert_eq!(cursor(r#"{"walkers": []}"#), None);
     }
 
     #[test]
