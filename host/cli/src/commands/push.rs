@@ -22,7 +22,7 @@ struct Published {
 #[derive(Debug, Deserialize)]
 struct Module {
     name: String,
-    active_version: Option<u64>,
+    version: u64,
     walkers: Vec<Walker>,
 }
 
@@ -67,9 +67,8 @@ pub(crate) fn push(args: &Push, global: &Global) -> Result<End> {
         Output::Json => print::line(&answer.text)?,
         Output::Text => {
             let Published { module } = answer.read()?;
-            let version = module.active_version.unwrap_or_default();
             let was_there = if answer.status == 200 { " (unchanged)" } else { "" };
-            print::line(format_args!("{} version {version}{was_there}", module.name))?;
+            print::line(format_args!("{} version {}{was_there}", module.name, module.version))?;
             for walker in &module.walkers {
                 print::line(format_args!("  {}", signature(walker)))?;
             }
