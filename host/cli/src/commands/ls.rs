@@ -22,7 +22,7 @@ const MAX_ERROR_CHARS: usize = 60;
 struct Page {
     walkers: Vec<Box<RawValue>>,
     #[serde(default)]
-    next_cursor: Option<String>,
+    cursor: Option<String>,
 }
 
 pub(crate) fn ls(args: &Ls, global: &Global) -> Result<End> {
@@ -65,7 +65,7 @@ fn all(args: &Ls, global: &Global) -> Result<Vec<Box<RawValue>>> {
         let page: Page = client.get(&format!("/walkers?limit={page}{filter}{from}"))?.read()?;
         walkers.extend(page.walkers);
         walkers.truncate(limit);
-        match page.next_cursor {
+        match page.cursor {
             // What a host gives as a cursor is its own business, but for what a URL can hold.
             Some(cursor) if walkers.len() < limit => from = format!("&cursor={}", encode(&cursor)),
             _ => return Ok(walkers),

@@ -15,9 +15,14 @@ use crate::client::Client;
 use crate::{End, Usage, print};
 
 #[derive(Debug, Deserialize)]
+struct Published {
+    module: Module,
+}
+
+#[derive(Debug, Deserialize)]
 struct Module {
     name: String,
-    active_version: Option<u64>,
+    version: u64,
     walkers: Vec<Walker>,
 }
 
@@ -61,10 +66,9 @@ pub(crate) fn push(args: &Push, global: &Global) -> Result<End> {
     match global.output {
         Output::Json => print::line(&answer.text)?,
         Output::Text => {
-            let module: Module = answer.read()?;
-            let version = module.active_version.unwrap_or_default();
+            let Published { module } = answer.read()?;
             let was_there = if answer.status == 200 { " (unchanged)" } else { "" };
-            print::line(format_args!("{} version {version}{was_there}", module.name))?;
+            print::line(format_args!("{} version {}{was_there}", module.name, module.version))?;
             for walker in &module.walkers {
                 print::line(format_args!("  {}", signature(walker)))?;
             }
