@@ -87,7 +87,7 @@ async fn publishes_invokes_and_reads_back() {
     let waited = walker(&host, &["run", "sample", "{\"value\": 5}", "--wait", "-o", "json"]).await.json();
     assert_eq!(waited["walker"]["schedule"]["status"], "completed");
     assert!(walker(&host, &["run", "sample", "--wait"]).await.data().contains("status      completed"));
-    assert_eq!(walker(&host, &["run", "echo", "{\"value\": [1.10]}"]).await.data(), "[1.10]\n");
+    assert_eq!(walker(&host, &["run", "echo", "{\"value\": [1.5]}"]).await.data(), "[1.5]\n");
     let root = scene::root(&host).await;
     walker(&host, &["run", "sample", "--node", &root]).await.data();
 

@@ -37,6 +37,7 @@ async fn within_the_grace_period_walkers_and_waiting_callers_end_as_if_nothing_w
     let waiting = tokio::spawn(async move { client.ended(&id).await });
     while !host.client.get("/walkers?status=running").await.text.contains("\"step\":1") {}
     host.end().await;
+    eprintln!("{:#?}", host.log());
     let view = waiting.await.unwrap();
     assert_eq!((&view["schedule"]["status"], &view["run"]["attempt"]), (&json!("completed"), &json!(1)), "{view}");
 }
