@@ -15,7 +15,7 @@ mod status;
 pub use definition::{Definition, Field, InvalidDefinition, MAX_FIELDS, Settings};
 pub use failure::{Code, Failure, Frame};
 pub use id::{InvalidId, NodeId, TenantId, WalkerId, is_name};
-pub use json::Json;
+pub use json::{InvalidJson, Json};
 pub use limits::Limits;
 pub use outcome::{Ended, Outcome, Usage};
 pub use schedule::{Schedule, micros};

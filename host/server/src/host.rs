@@ -13,7 +13,7 @@ use walker_model::{Limits, WalkerId};
 use walker_sandbox::Sandbox;
 
 use crate::access::Actor;
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::identity::Identity;
 use crate::modules::{Catalog, Compiled};
 use crate::queue::{HostLease, Slots, Waiters, Writers, claim_due, recover};
@@ -110,9 +110,11 @@ impl Host {
         tasks.spawn(recover(host.store.clone(), host.lease.clone(), host.waiters.clone()));
         tasks.spawn(host.catalog.clone().follow());
         tasks.spawn(add_days(host.store.clone()));
-        let claimer = host.clone();
-        let start = move |claimed, slot| claimer.start_claimed(claimed, slot);
-        tasks.spawn(claim_due(host.store.clone(), host.lease.clone(), host.slots.clone(), start));
+        if host.runs_async() {
+            let claimer = host.clone();
+            let start = move |claimed, slot| claimer.start_claimed(claimed, slot);
+            tasks.spawn(claim_due(host.store.clone(), host.lease.clone(), host.slots.clone(), start));
+        }
         *host.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         Ok(host)
     }
@@ -146,7 +148,9 @@ impl Host {
         loop {
             let view = self.store.walker(actor, id).await?;
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || view.as_ref().is_none_or(|view| view.schedule.status.is_final()) {
+            let has_ended = view.as_ref().is_none_or(|view| view.schedule.status.is_final());
+            // A host that stops keeps nobody waiting.
+            if left.is_zero() || has_ended || self.is_stopping() {
                 return Ok(view);
             }
             drop(tokio::time::timeout(left.min(WAIT_POLL), waiter.ended()).await);
@@ -179,7 +183,8 @@ impl Host {
             drop(tokio::time::timeout(grace, self.running.idle()).await);
         }
         // Before leaving, or the heartbeat would enter this host anew.
-        std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner)).shutdown().await;
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
         match self.store.leave(self.lease.id()).await {
             Ok(0) => {}
             Ok(freed) => tracing::info!(freed, "handed back {freed} walkers"),
@@ -189,6 +194,11 @@ impl Host {
             ),
         }
         self.store.close();
+    }
+
+    /// Whether this host runs async walkers, or leaves them to others.
+    pub(crate) fn runs_async(&self) -> bool {
+        self.config.role != Role::Api
     }
 
     /// Whether this host is about to end.

@@ -122,7 +122,7 @@ impl FieldCheck {
         };
         let value: Value = match serde_json::from_str(text) {
             Ok(value) => value,
-            // Valid as text, but no program can hold it: nested too deeply, half a surrogate pair, a number too large.
+            // Valid as text, but no program can hold it: half a surrogate pair, a number too large.
             Err(error) => return fail("", format!("cannot be read: {error}")),
         };
         if let Some(schema) = &self.schema {
@@ -268,8 +268,6 @@ mod tests {
         check(r#"{"list":[],"value":9223372036854775808}"#, Err(&[("/value", "64-bit")]));
         check(r#"{"list":[],"size":-1}"#, Err(&[("/size", "minimum")]));
         check(r#"{"list":[],"any":"\ud800"}"#, Err(&[("/any", "cannot be read")]));
-        let deep = format!(r#"{{"list":[],"any":{}{}}}"#, "[".repeat(200), "]".repeat(200));
-        check(&deep, Err(&[("/any", "cannot be read")]));
         let long = format!(r#"{{"list":["{}"]}}"#, "x".repeat(2000));
         check(&long, Err(&[("", "at most 1000")]));
     }

@@ -195,8 +195,8 @@ impl Host {
     pub(crate) async fn accept(&self, ready: Ready) -> Result<WalkerId, Error> {
         let id = ready.id();
         let slot = match ready.walker.execute_date {
-            None => self.slots.take().map(|slot| (self.lease.id(), slot)),
-            Some(_) => None,
+            None if self.runs_async() => self.slots.take().map(|slot| (self.lease.id(), slot)),
+            _ => None,
         };
         let is_queued = slot.is_none();
         self.writers.accept(ready.walker, slot).await?;

@@ -79,7 +79,7 @@ impl Host {
         };
         let Attempted { outcome, logs, is_saved } = match attempted {
             // Stopped because this host stops: it is handed back, not ended.
-            Ok(_) if stop.is_stopped() && self.is_stopping() => return,
+            Ok(Attempted { outcome, .. }) if self.is_stopping() && was_stopped(&outcome) => return,
             Ok(attempted) => attempted,
             Err(HostFault::Fenced) => {
                 tracing::info!(walker = %lease.id, "walker {} was taken over; this attempt writes nothing", lease.id);
@@ -91,7 +91,7 @@ impl Host {
                     return self.give_back(lease).await;
                 }
                 let message = format!("the host could not run it, {MAX_ATTEMPTS} times in a row");
-                Attempted { outcome: self.lost(message), logs: None, is_saved: true }
+                Attempted { outcome: self.ended_badly(Code::HostLost, message), logs: None, is_saved: true }
             }
         };
         let result = ResultRow::new(root, claimed_at, &outcome, logs);
@@ -134,9 +134,10 @@ impl Host {
         self.slots.queued();
     }
 
-    fn lost(&self, message: String) -> Outcome {
+    /// An outcome that the host itself decides.
+    fn ended_badly(&self, code: Code, message: impl Into<String>) -> Outcome {
         Outcome {
-            ended: Ended::Failed(Failure::new(Code::HostLost, message)),
+            ended: Ended::Failed(Failure::new(code, message)),
             fields: None,
             reports: Vec::<Json>::new(),
             http_status: None,
@@ -145,4 +146,9 @@ impl Host {
             limits: self.limits,
         }
     }
+}
+
+/// Whether a run ended because it was asked to.
+fn was_stopped(outcome: &Outcome) -> bool {
+    outcome.failure().is_some_and(|failure| failure.code == Code::Cancelled)
 }
