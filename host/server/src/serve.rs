@@ -5,7 +5,9 @@
 mod cache_key;
 mod threads;
 
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -81,7 +83,9 @@ pub enum Error {
 pub async fn serve(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Error> {
     let stop = shutdown::signal().map_err(|source| Error::System { what: "wait for signals", source })?;
     let file = |what, path: PathBuf| move |source| Error::File { what, path, source };
-    std::fs::create_dir_all(&config.data_dir).map_err(file("make the folder", config.data_dir.clone()))?;
+    // It holds secrets and other people's code: nobody else's business. One that exists keeps its mode.
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
+    made.map_err(file("make the folder", config.data_dir.clone()))?;
     // The socket first: a second host on the same address must not get as far as the database.
     let listener =
         TcpListener::bind(config.listen).await.map_err(|source| Error::Listen { address: config.listen, source })?;

@@ -1,6 +1,14 @@
 //! End to end: the real binary, a real Postgres, real sockets, modules built from source.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod calls;
+mod cli;
+mod examples;
 mod failures;
+mod identity;
+mod modules;
 mod postgres;
+mod readme;
 mod scene;
+mod shape;
+mod stop;

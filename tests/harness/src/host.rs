@@ -18,6 +18,8 @@ use crate::{Client, module};
 const START: Duration = Duration::from_secs(120);
 /// Grace period and all.
 const STOP: Duration = Duration::from_secs(60);
+/// Where the command line looks for a host, from its folder upwards.
+const DATA_DIR: &str = ".walker";
 
 /// How to start a host.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +71,7 @@ impl Host {
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--config"])
             .arg(&config)
             .arg("--data-dir")
-            .arg(data_dir.path().join("data"))
+            .arg(data_dir.path().join(DATA_DIR))
             .args(&options.args)
             .env_remove("DATABASE_URL")
             .stdin(Stdio::null())
@@ -97,15 +99,21 @@ impl Host {
             _ => panic!("the host did not start:\n{}", log.lock().unwrap().join("\n")),
         };
         let client: Value =
-            serde_json::from_slice(&std::fs::read(data_dir.path().join("data/client.json")).unwrap()).unwrap();
+            serde_json::from_slice(&std::fs::read(data_dir.path().join(DATA_DIR).join("client.json")).unwrap())
+                .unwrap();
         assert_eq!(client["url"], url.as_str());
         let client = Client::new(&url, client["token"].as_str());
         Self { url, client, data_dir, options, child, log, readers }
     }
 
+    /// How it was started; a host that is given the same shares its database.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.data_dir.path().join("data")
+        self.data_dir.path().join(DATA_DIR)
     }
 
     /// A client with the operator's token.
@@ -129,7 +137,7 @@ impl Host {
         self.child.kill().await.unwrap();
     }
 
-    /// Starts it again after [`kill`](Self::kill), on the same data directory and database.
+    /// Starts it again after [`kill`](Self::kill) or [`end`](Self::end), on the same data directory and database.
     pub async fn restart(self) -> Self {
         assert!(self.child.id().is_none(), "it still runs");
         Self::start_in(self.data_dir.clone(), self.options.clone()).await
@@ -138,6 +146,11 @@ impl Host {
     /// Stops it as an operator would, and holds it to its word: it ends well, in time, and has logged no warning or
     /// error that the test did not provoke.
     pub async fn stop(mut self) {
+        self.end().await;
+    }
+
+    /// The same for a host that is to be started again.
+    pub async fn end(&mut self) {
         kill_process(self.pid(), Signal::TERM).unwrap();
         let ended = tokio::time::timeout(STOP, self.child.wait()).await;
         for reader in self.readers.drain(..) {
@@ -156,12 +169,20 @@ impl Host {
         assert!(unexpected.is_empty(), "unexpected log lines:\n{unexpected:#?}");
     }
 
-    /// The same host's command line, in a folder where it finds the host by itself.
+    /// The command line, in a folder where it finds this host by itself.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(binary());
-        command.current_dir(self.data_dir.path()).env("WALKER_DATA_DIR", self.data_dir());
-        command
+        command(self.data_dir.path())
     }
+}
+
+/// The command line in a folder, told nothing by the environment. It ends with whoever started it.
+pub fn command(folder: &Path) -> Command {
+    let mut command = Command::new(binary());
+    for name in ["DATABASE_URL", "WALKER_DATA_DIR", "WALKER_TOKEN", "WALKER_URL"] {
+        command.env_remove(name);
+    }
+    command.current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    command
 }
 
 /// The address from the line on stdout that says so.
@@ -178,7 +199,7 @@ async fn listening(mut stdout: BufReader<ChildStdout>, readers: &mut Vec<JoinHan
 }
 
 /// The binary that the same build made, next to the test's own.
-pub(crate) fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().find(|folder| folder.ends_with("release") || folder.ends_with("debug"));
     profile.unwrap_or(Path::new("target/release")).join("walker")

@@ -9,6 +9,6 @@ mod postgres;
 mod wasm;
 
 pub use client::{Answer, Client};
-pub use host::{Host, Options};
+pub use host::{Host, Options, binary, command};
 pub use postgres::Cluster;
-pub use wasm::module;
+pub use wasm::{module, repository};

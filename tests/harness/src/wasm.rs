@@ -11,6 +11,6 @@ pub fn module(name: &str) -> Vec<u8> {
 }
 
 /// The repository's root.
-pub(crate) fn repository() -> PathBuf {
+pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }

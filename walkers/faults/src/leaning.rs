@@ -111,6 +111,38 @@ impl SetsStatus {
     }
 }
 
+/// How [`Starts`] starts another walker.
+#[data]
+#[derive(Debug)]
+enum How {
+    Spawn,
+    Call,
+}
+
+/// Starts a walker by its name; reports what came of it, a refusal by its code and message.
+#[walker]
+struct Starts {
+    /// As the other walker's kind asks for, or not.
+    how: How,
+    /// Its name.
+    walker: String,
+    /// Its fields.
+    #[has(default = json!({}))]
+    fields: Value,
+}
+
+#[walker]
+impl Starts {
+    #[entry]
+    fn enter(&self, _here: &Root, run: &mut Run) -> Result<()> {
+        let started = match self.how {
+            How::Spawn => run.spawn_named(&self.walker, &self.fields).map(|id| json!({"spawned": id})),
+            How::Call => run.call_named(&self.walker, &self.fields).map(|reports| json!({"called": reports})),
+        };
+        run.report(started.unwrap_or_else(|error| json!({"code": error.code(), "message": error.to_string()})))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use walker_sdk::testing::{self, World};
@@ -130,6 +162,15 @@ mod tests {
         assert_eq!(testing::run(CallsItself { depth: 3 })?.reports, [1, 2, 3]);
         let error = testing::run(CallsItself { depth: 9 })?.error.expect("too deep");
         assert_eq!(error.code(), "limit.calls");
+        Ok(())
+    }
+
+    #[test]
+    fn starts_by_name() -> Result<()> {
+        let starts = |how| Starts { how, walker: "echo_later".into(), fields: json!({"value": 1}) };
+        let done = testing::run(starts(How::Spawn))?;
+        assert_eq!(done.reports, [json!({"spawned": done.spawned[0].id})]);
+        assert!(testing::run(starts(How::Call))?.reports[0]["code"].is_string());
         Ok(())
     }
 
