@@ -19,7 +19,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug, Deserialize)]
 struct Page {
     logs: Vec<Box<RawValue>>,
-    #[serde(default)]
     ended: bool,
 }
 

@@ -21,7 +21,8 @@ const MAX_ERROR_CHARS: usize = 60;
 #[derive(Debug, Deserialize)]
 struct Page {
     walkers: Vec<Box<RawValue>>,
-    #[serde(default)]
+    /// Null on the last page. Its absence is an error: read as null, it would cut a list short without a word.
+    #[serde(deserialize_with = "Option::deserialize")]
     cursor: Option<String>,
 }
 
@@ -130,6 +131,14 @@ mod tests {
             lines,
             ["ID     STATUS  EXECUTED             MS     ERROR", "w:a:1  failed  2026-11-23T10:00:01  0.412  first",]
         );
+    }
+
+    #[test]
+    fn a_page_says_whether_it_is_the_last() {
+        let cursor = |text: &str| serde_json::from_str::<Page>(text).map(|page| page.cursor).ok();
+        assert_eq!(cursor(r#"{"walkers": [], "cursor": null}"#), Some(None));
+        assert_eq!(cursor(r#"{"walkers": [], "cursor": "a"}"#), Some(Some("a".to_owned())));
+        assert_eq!(cursor(r#"{"walkers": []}"#), None);
     }
 
     #[test]
