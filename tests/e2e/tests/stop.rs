@@ -30,16 +30,22 @@ async fn what_outlasts_the_grace_period_is_handed_back_and_goes_on_after_the_res
 }
 
 #[tokio::test]
-async fn within_the_grace_period_walkers_and_waiting_callers_end_as_if_nothing_were() {
+async fn within_the_grace_period_walkers_end_and_waiting_callers_are_answered() {
     let mut host = scene::host().await;
     let client = host.client.clone();
     let id = client.start("waits_for_save", &json!({"ms": 1_000})).await;
-    let waiting = tokio::spawn(async move { client.ended(&id).await });
+    let path = format!("/walkers/{id}?wait=30s");
+    let waiting = tokio::spawn(async move { client.get(&path).await.expect(200) });
     while !host.client.get("/walkers?status=running").await.text.contains("\"step\":1") {}
     host.end().await;
-    eprintln!("{:#?}", host.log());
-    let view = waiting.await.unwrap();
-    assert_eq!((&view["schedule"]["status"], &view["run"]["attempt"]), (&json!("completed"), &json!(1)), "{view}");
+    // However it stood then: the host does not keep a stop waiting for those who wait.
+    let answer = waiting.await.unwrap();
+    assert_eq!(answer["walker"]["id"], id.as_str(), "{answer}");
+    let host = host.restart().await;
+    let view = host.client.get(&format!("/walkers/{id}")).await.expect(200)["walker"].take();
+    assert_eq!(view["schedule"]["status"], "completed", "it ended before its host did: {view}");
+    assert_eq!(view["schedule"]["reports"], json!([{"attempt": 1, "began_at": 0}]), "it ran once: {view}");
+    host.stop().await;
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod problem;
 mod request_id;
 mod service;
 mod tenants;
+mod unread;
 mod users;
 mod views;
 mod walkers;
@@ -60,6 +61,7 @@ fn finish<S: Clone + Send + Sync + 'static>(routes: Router<S>, state: S) -> Rout
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn(unread::drain))
         // Outermost: it also sees what the others answer.
         .layer(axum::middleware::from_fn(observe::observe))
         .with_state(state)

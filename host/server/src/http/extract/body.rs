@@ -5,10 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use axum::http::header::CONTENT_LENGTH;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use walker_model::Json;
@@ -18,10 +17,6 @@ use crate::http::problem::{Kind, Problem};
 
 /// The longest pause between two pieces of a body; a client that stalls longer holds a connection for nothing.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// What is read and thrown away of a body that is too large: a client that is cut off while it still sends
-/// may never see the answer.
-const MAX_DRAINED: usize = 64 << 20;
 
 /// Far more than any name, address, password and list of scopes; some of these bodies come without a token.
 const MAX_SMALL: u64 = 64 << 10;
@@ -85,10 +80,6 @@ async fn read(request: Request, limit: u64, longest_pause: Duration) -> Result<B
     let announced = content_length(&parts.headers);
     let too_large = || Problem::new(Kind::BodyTooLarge, format!("the body may have at most {limit} bytes"));
     if announced.is_some_and(|length| length > limit) {
-        // Who expects a 100 sends nothing before it; all others are sending already.
-        if !parts.headers.contains_key(EXPECT) {
-            drain(body).await;
-        }
         return Err(too_large());
     }
     let mut kept = BytesMut::with_capacity(announced.map_or(0, |length| length.min(MAX_RESERVED) as usize));
@@ -100,21 +91,9 @@ async fn read(request: Request, limit: u64, longest_pause: Duration) -> Result<B
         let broken = |_| Problem::new(Kind::BodyMalformed, "the body ended too early or its encoding is broken");
         let piece = piece.map_err(broken)?;
         if (kept.len() + piece.len()) as u64 > limit {
-            drain(Body::from_stream(pieces)).await;
             return Err(too_large());
         }
         kept.extend_from_slice(&piece);
-    }
-}
-
-async fn drain(body: Body) {
-    let mut pieces = body.into_data_stream();
-    let mut left = MAX_DRAINED;
-    while let Ok(Some(Ok(piece))) = tokio::time::timeout(LONGEST_PAUSE, pieces.next()).await {
-        left = left.saturating_sub(piece.len());
-        if left == 0 {
-            return;
-        }
     }
 }
 
@@ -124,6 +103,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
     use futures::stream;
 
     use super::*;
