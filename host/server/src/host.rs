@@ -149,8 +149,7 @@ impl Host {
             let view = self.store.walker(actor, id).await?;
             let left = until.saturating_duration_since(Instant::now());
             let has_ended = view.as_ref().is_none_or(|view| view.schedule.status.is_final());
-            // A host that stops keeps nobody waiting.
-            if left.is_zero() || has_ended || self.is_stopping() {
+            if left.is_zero() || has_ended {
                 return Ok(view);
             }
             drop(tokio::time::timeout(left.min(WAIT_POLL), waiter.ended()).await);

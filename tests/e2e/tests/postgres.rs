@@ -23,47 +23,49 @@ async fn nul_characters_odd_numbers_and_four_megabytes_come_back_unharmed() {
     host.stop().await;
 }
 
-#[tokio::test]
-async fn postgres_restarted_under_a_running_host_loses_nothing_acknowledged() {
-    let database = scene::database().await;
-    let options = Options {
-        database_url: Some(database.clone()),
-        expected_log: vec![
-            "Connection error",
-            "database",
-            "Postgres",
-            "lease",
-            "waiting walkers",
-            "dead hosts",
-            "effect",
-            "could not",
-            "cannot",
-        ],
-        ..Options::default()
-    };
-    let host = walker_harness::Host::with_modules(options, &["seed", "faults"]).await;
-    let client = host.client.clone();
-    let load = tokio::spawn(async move {
-        let mut acknowledged = Vec::new();
-        for _ in 0..40 {
-            let answers = join_all((0..10).map(|_| {
-                let request = client.request(reqwest::Method::POST, "/walker/sample").json(&json!({}));
-                client.try_send(request)
-            }));
-            for answer in answers.await.into_iter().map(Result::unwrap) {
-                match answer.status.as_u16() {
-                    200 => acknowledged.push(answer.json()["walker_id"].as_str().unwrap().to_owned()),
-                    // Said clearly, with a time to come back.
-                    503 => assert!(answer.headers.contains_key("retry-after"), "{}", answer.text),
-                    _ => panic!("{} {}", answer.status, answer.text),
-                }
+/// Posts `sample` for a while; answers the ids that were acknowledged. Whatever is refused is refused clearly.
+async fn acknowledged(client: walker_harness::Client) -> Vec<String> {
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        let answers = join_all((0..10).map(|_| {
+            let request = client.request(reqwest::Method::POST, "/walker/sample").json(&json!({}));
+            client.try_send(request)
+        }));
+        for answer in answers.await.into_iter().map(Result::unwrap) {
+            match answer.status.as_u16() {
+                200 => ids.push(answer.json()["walker_id"].as_str().unwrap().to_owned()),
+                // Said clearly, with a time to come back.
+                503 => assert!(answer.headers.contains_key("retry-after"), "{}", answer.text),
+                _ => panic!("{} {}", answer.status, answer.text),
             }
         }
-        acknowledged
-    });
+    }
+    ids
+}
+
+/// What a host may complain of while its database is away.
+const DATABASE_GONE: [&str; 9] = [
+    "deadpool.postgres",
+    "PostgreSQL",
+    "database",
+    "lease",
+    "waiting walkers",
+    "dead hosts",
+    "an effect failed",
+    "could not be run",
+    "could not give walker",
+];
+
+#[tokio::test]
+async fn cut_connections_lose_nothing_acknowledged_and_double_nothing() {
+    let database = scene::database().await;
+    let options =
+        Options { database_url: Some(database.clone()), expected_log: DATABASE_GONE.to_vec(), ..Options::default() };
+    let host = walker_harness::Host::with_modules(options, &["seed", "faults"]).await;
+    let load = tokio::spawn(acknowledged(host.client.clone()));
     let (admin, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await.unwrap();
     let driver = tokio::spawn(connection);
-    for _ in 0..20 {
+    while !load.is_finished() {
         admin
             .execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity
@@ -72,28 +74,53 @@ async fn postgres_restarted_under_a_running_host_loses_nothing_acknowledged() {
             )
             .await
             .unwrap();
-        tokio::task::yield_now().await;
+        // Long enough for some statements to get through, in each state of the protocol now and then.
+        admin.execute("select pg_sleep(0.05)", &[]).await.unwrap();
     }
-    let acknowledged = load.await.unwrap();
-    assert!(acknowledged.len() > 100, "{}", acknowledged.len());
-    for id in &acknowledged {
+    let ids = load.await.unwrap();
+    assert!(ids.len() > 100, "{}", ids.len());
+    for id in &ids {
         let view = host.client.ended(id).await;
         assert_eq!(view["schedule"]["status"], "completed", "{view}");
         assert_eq!(view["context"], json!({"value": 1}));
     }
     // One result each, and nothing left behind.
-    let row = admin
-        .query_one(
-            "select (select count(*) from queue), (select count(*) from results), (select count(*) from walkers)",
-            &[],
-        )
-        .await
-        .unwrap();
-    let (queued, results, walkers): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
-    assert_eq!((queued, results), (0, walkers));
-    assert!(walkers >= acknowledged.len() as i64);
+    let counts = "select (select count(*) from queue), (select count(*) from results), (select count(*) from walkers)";
+    loop {
+        let row = admin.query_one(counts, &[]).await.unwrap();
+        let (queued, results, walkers): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+        assert_eq!(queued + results, walkers);
+        assert!(walkers >= ids.len() as i64);
+        // Those whose answer was lost end, too.
+        if queued == 0 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
     drop(admin);
     driver.await.unwrap().unwrap();
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn postgres_killed_under_a_running_host_comes_back_and_nothing_acknowledged_is_lost() {
+    let options = Options { expected_log: DATABASE_GONE.to_vec(), ..Options::default() };
+    let host = walker_harness::Host::with_modules(options, &["seed", "faults"]).await;
+    let load = tokio::spawn(acknowledged(host.client.clone()));
+    let early = host.client.start("sample", &json!({})).await;
+    rustix::process::kill_process(host.postmaster(), rustix::process::Signal::KILL).unwrap();
+    let mut ids = load.await.unwrap();
+    ids.push(early);
+    // The host is ready again by itself.
+    while host.client.get("/readyz").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    ids.push(host.client.start("sample", &json!({})).await);
+    for id in &ids {
+        let view = host.client.ended(id).await;
+        assert_eq!(view["schedule"]["status"], "completed", "{view}");
+        assert_eq!(view["context"], json!({"value": 1}));
+    }
     host.stop().await;
 }
 

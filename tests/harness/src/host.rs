@@ -7,19 +7,17 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
+use crate::data_dir::DataDir;
 use crate::{Client, module};
 
 /// A cold start with an embedded cluster to make, on a busy machine.
 const START: Duration = Duration::from_secs(120);
 /// Grace period and all.
 const STOP: Duration = Duration::from_secs(60);
-/// Where the command line looks for a host, from its folder upwards.
-const DATA_DIR: &str = ".walker";
 
 /// How to start a host.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +38,7 @@ pub struct Host {
     pub url: String,
     /// With the tenant key that the first start made.
     pub client: Client,
-    data_dir: Arc<TempDir>,
+    data_dir: Arc<DataDir>,
     options: Options,
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
@@ -50,8 +48,7 @@ pub struct Host {
 impl Host {
     /// Starts a host in a new data directory.
     pub async fn start(options: Options) -> Self {
-        let data_dir = tempfile::Builder::new().prefix("walker-").tempdir().unwrap();
-        Self::start_in(Arc::new(data_dir), options).await
+        Self::start_in(Arc::new(DataDir::new()), options).await
     }
 
     /// Starts a host and publishes the example modules.
@@ -63,15 +60,15 @@ impl Host {
         host
     }
 
-    async fn start_in(data_dir: Arc<TempDir>, options: Options) -> Self {
-        let config = data_dir.path().join("walker.toml");
+    async fn start_in(data_dir: Arc<DataDir>, options: Options) -> Self {
+        let config = data_dir.folder().join("walker.toml");
         std::fs::write(&config, &options.config).unwrap();
         let mut command = Command::new(binary());
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--config"])
             .arg(&config)
             .arg("--data-dir")
-            .arg(data_dir.path().join(DATA_DIR))
+            .arg(data_dir.path())
             .args(&options.args)
             .env_remove("DATABASE_URL")
             .stdin(Stdio::null())
@@ -99,8 +96,7 @@ impl Host {
             _ => panic!("the host did not start:\n{}", log.lock().unwrap().join("\n")),
         };
         let client: Value =
-            serde_json::from_slice(&std::fs::read(data_dir.path().join(DATA_DIR).join("client.json")).unwrap())
-                .unwrap();
+            serde_json::from_slice(&std::fs::read(data_dir.path().join("client.json")).unwrap()).unwrap();
         assert_eq!(client["url"], url.as_str());
         let client = Client::new(&url, client["token"].as_str());
         Self { url, client, data_dir, options, child, log, readers }
@@ -113,7 +109,7 @@ impl Host {
 
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.data_dir.path().join(DATA_DIR)
+        self.data_dir.path()
     }
 
     /// A client with the operator's token.
@@ -125,6 +121,11 @@ impl Host {
     /// Its process.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id().expect("it runs")).unwrap()).unwrap()
+    }
+
+    /// The process of its embedded Postgres.
+    pub fn postmaster(&self) -> Pid {
+        self.data_dir.postmaster().expect("the embedded Postgres runs")
     }
 
     /// What it has logged so far, one JSON object a line.
@@ -171,7 +172,7 @@ impl Host {
 
     /// The command line, in a folder where it finds this host by itself.
     pub fn command(&self) -> Command {
-        command(self.data_dir.path())
+        command(self.data_dir.folder())
     }
 }
 

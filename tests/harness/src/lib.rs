@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test may panic")]
 
 mod client;
+mod data_dir;
 mod host;
 mod postgres;
 mod wasm;

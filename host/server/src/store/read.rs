@@ -130,12 +130,14 @@ impl Store {
                 ("join results r on r.id = w.id", format!("and r.status = ${position}"))
             }
         };
+        // The id's own time only narrows the search: it is a host's, and hosts' clocks differ from the database's.
         let sql = format!(
             "with w as (
                 select w.* from walkers w {with_status}
                 where {owned} {status_clause}
                   and ($2::text is null or w.walker = $2)
-                  and ($3::timestamptz is null or w.id >= id_floor($3))
+                  and ($3::timestamptz is null
+                       or (w.created_at >= $3 and w.id >= id_floor($3 - interval '1 hour')))
                   and ($4::uuid is null or w.id < $4)
                 order by w.id desc limit $5)
              {VIEW}
