@@ -81,7 +81,8 @@ impl Default for Config {
             role: Role::All,
             operator_token: None,
             log_format: LogFormat::Pretty,
-            log_filter: "info".to_owned(),
+            // Postgres' notices ("already exists, skipping") tell an operator nothing.
+            log_filter: "info,tokio_postgres=warn".to_owned(),
             // Enough that walkers waiting for others do not starve the cores; bounded by the pooled instance slots.
             slots: 64,
             // What container runtimes give by default before they kill.

@@ -125,8 +125,12 @@ async fn with_database(
         slots: u32::try_from(config.slots).unwrap_or(u32::MAX).saturating_mul(config.limits.call_depth),
         ..walker_sandbox::Config::default()
     };
-    let sandbox = Sandbox::new(&sandbox_config)?;
-    let program = std::env::current_exe().map_err(|source| Error::System { what: "find this program", source })?;
+    let sandbox = Sandbox::new(sandbox_config.clone())?;
+    // Where the machine lets us reserve less, fewer run at once.
+    let slots = sandbox.slots().map_or(config.slots, |slots| (slots / config.limits.call_depth.max(1)) as usize);
+    let config = Config { slots: config.slots.min(slots.max(1)), ..config.clone() };
+    // This very program, even when its file was replaced since.
+    let program = std::path::PathBuf::from("/proc/self/exe");
     let jail_limits = JailLimits { max_module_bytes: config.max_module_bytes, ..JailLimits::default() };
     let jail = Jail::new(program, sandbox_config, jail_limits);
     let cache = config.data_dir.join("compiled");

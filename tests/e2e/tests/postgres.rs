@@ -29,6 +29,7 @@ async fn postgres_restarted_under_a_running_host_loses_nothing_acknowledged() {
     let options = Options {
         database_url: Some(database.clone()),
         expected_log: vec![
+            "Connection error",
             "database",
             "Postgres",
             "lease",

@@ -170,8 +170,7 @@ async fn listening(mut stdout: BufReader<ChildStdout>, readers: &mut Vec<JoinHan
     stdout.read_line(&mut line).await.ok()?;
     let url = line.trim().strip_prefix("listening on ")?.to_owned();
     readers.push(tokio::spawn(async move {
-        let mut rest = stdout.lines();
-        while let Ok(Some(line)) = rest.next_line().await {
+        if let Ok(Some(line)) = stdout.lines().next_line().await {
             panic!("stdout is for one line only, but then came {line:?}");
         }
     }));

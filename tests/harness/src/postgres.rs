@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_postgres::{Config, NoTls};
@@ -27,8 +27,8 @@ rm -rf "$2"
 /// A cluster that ends with the test process.
 pub struct Cluster {
     socket_dir: PathBuf,
-    /// Closing it is what ends the cluster.
-    _lifeline: ChildStdin,
+    /// Closing its standard input is what ends the cluster.
+    _keeper: Child,
 }
 
 impl Cluster {
@@ -83,13 +83,12 @@ impl Cluster {
             .stderr(Stdio::null())
             .spawn()
             .expect("starts Postgres");
-        let lifeline = keeper.stdin.take().expect("its standard input is a pipe");
         let mut said = String::new();
         let mut lines = BufReader::new(keeper.stdout.take().expect("its standard output is a pipe"));
         lines.read_line(&mut said).expect("hears from the keeper");
         let log = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
         assert_eq!(said, "ready\n", "Postgres did not start: {}", log());
-        Self { socket_dir: dir, _lifeline: lifeline }
+        Self { socket_dir: dir, _keeper: keeper }
     }
 
     /// How to connect to a database as the superuser.

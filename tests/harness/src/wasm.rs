@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 pub fn module(name: &str) -> Vec<u8> {
     let path = repository().join(format!("walkers/target/walkers/{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|error| {
-        panic!("{}: {error}; `make modules` builds the example walkers", path.display());
+        panic!("{}: {error}; `make walkers` builds the example walkers", path.display());
     })
 }
 

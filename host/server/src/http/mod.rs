@@ -54,14 +54,15 @@ fn routes() -> OpenApiRouter<Arc<Host>> {
         .merge(tenants::routes())
 }
 
-fn finish(routes: Router<Arc<Host>>, host: Arc<Host>) -> Router {
+/// What surrounds every request, whatever it asks for.
+fn finish<S: Clone + Send + Sync + 'static>(routes: Router<S>, state: S) -> Router {
     routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         // Outermost: it also sees what the others answer.
         .layer(axum::middleware::from_fn(observe::observe))
-        .with_state(host)
+        .with_state(state)
 }
 
 async fn not_found() -> Problem {
@@ -82,4 +83,43 @@ fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
         .unwrap_or_default();
     tracing::error!(cause, "a request's handler panicked: {cause}");
     Problem::fault().into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(method: &str, path: &str) -> (u16, axum::http::HeaderMap, Value) {
+        #[expect(clippy::panic, reason = "that is what is tested")]
+        async fn panics() {
+            panic!("at /home/somebody")
+        }
+        let routes = finish(Router::new().route("/panics", get(panics)), ());
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let (head, body) = routes.oneshot(request).await.unwrap().into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        (head.status.as_u16(), head.headers, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_no_handler_answers_is_a_problem_too() {
+        for (method, path, status, code) in [
+            ("GET", "/nothing", 404, "route.not_found"),
+            ("GET", "/panics/", 404, "route.not_found"),
+            ("POST", "/panics", 405, "method.not_allowed"),
+            ("GET", "/panics", 500, "host.fault"),
+        ] {
+            let (answered, headers, body) = ask(method, path).await;
+            assert_eq!((answered, body["code"].as_str()), (status, Some(code)), "{method} {path}");
+            assert_eq!(headers["content-type"], "application/problem+json");
+            assert_eq!(headers["x-request-id"].to_str().ok(), body["request_id"].as_str());
+            assert_eq!(headers.get("allow").is_some(), status == 405);
+            assert!(!body.to_string().contains("somebody"));
+        }
+    }
 }

@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{By, Fields, FromQuery, ModuleBytes, NoQuery, Params, Search, Segments};
+use super::extract::{By, Deployer, Fields, ModuleBytes, NoQuery, Search, Segments};
 use super::openapi::problems;
-use super::page::{self, DEFAULT_LIMIT, MAX_LIMIT};
+use super::page::{self, ByName};
 use super::problem::{Kind, Problem};
 use super::views::{ModuleAnswer, ModulePage};
 use crate::host::Host;
@@ -35,43 +35,23 @@ problems!(NotActivated: 400, 401, 403, 404, 409, 422, 503);
         NotPublished))]
 async fn publish(
     State(host): State<Arc<Host>>,
-    By(caller): By,
+    Deployer(tenant): Deployer,
     Segments(name): Segments<String>,
     _: Search<NoQuery>,
     ModuleBytes(code): ModuleBytes,
 ) -> Result<(StatusCode, Json<ModuleAnswer>), Problem> {
-    let tenant = caller.deployer()?;
     let published = host.publish(tenant, &name, code).await?;
     let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(ModuleAnswer { status: status.as_u16(), module: published.module.into() })))
 }
 
-/// Which modules to list.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ModulesQuery {
-    /// How many to a page, from 1 to 1000; 50 when absent.
-    #[param(value_type = Option<u16>)]
-    limit: u16,
-    /// The cursor that came with the page before.
-    cursor: Option<String>,
-}
-
-impl FromQuery for ModulesQuery {
-    const KNOWN: &'static [&'static str] = &["limit", "cursor"];
-
-    fn from_query(params: &Params) -> Result<Self, Problem> {
-        Ok(Self { limit: params.limit(DEFAULT_LIMIT, MAX_LIMIT)?, cursor: params.cursor()? })
-    }
-}
-
 /// List the tenant's modules, by name.
-#[utoipa::path(get, path = "/modules", tag = "modules", security(("token" = [])), params(ModulesQuery),
+#[utoipa::path(get, path = "/modules", tag = "modules", security(("token" = [])), params(ByName),
     responses((status = 200, description = "A page of modules.", body = ModulePage), NotListed))]
 async fn list(
     State(host): State<Arc<Host>>,
     By(caller): By,
-    Search(query): Search<ModulesQuery>,
+    Search(query): Search<ByName>,
 ) -> Result<Json<ModulePage>, Problem> {
     let tenant = caller.module_reader()?;
     // A tenant has few modules, so they are read whole and cut here.
@@ -112,12 +92,11 @@ struct Activate {
     responses((status = 200, description = "The module as it is now.", body = ModuleAnswer), NotActivated))]
 async fn activate(
     State(host): State<Arc<Host>>,
-    By(caller): By,
+    Deployer(tenant): Deployer,
     Segments(name): Segments<String>,
     _: Search<NoQuery>,
     mut body: Fields,
 ) -> Result<Json<ModuleAnswer>, Problem> {
-    let tenant = caller.deployer()?;
     let version = body.integer("version");
     body.finish()?;
     let module = host.activate_module(tenant, &name, version).await?;
@@ -130,11 +109,10 @@ async fn activate(
     responses((status = 204, description = "It is gone."), NotFound))]
 async fn delete(
     State(host): State<Arc<Host>>,
-    By(caller): By,
+    Deployer(tenant): Deployer,
     Segments(name): Segments<String>,
     _: Search<NoQuery>,
 ) -> Result<StatusCode, Problem> {
-    let tenant = caller.deployer()?;
     host.delete_module(tenant, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,12 +5,17 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+use tracing::field::Empty;
 use tracing::{Instrument, Level};
 
 use super::request_id::{self, REQUEST_ID, X_REQUEST_ID};
+use super::views::to_micros;
+
+/// The target of access lines, to be filtered by.
+const ACCESS: &str = "walker_server::access";
 
 /// Gives the request its id, answers with it, and logs how it went.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
@@ -19,23 +24,35 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     // The template, not the path: it holds ids, and would make every line its own kind.
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
-    let span = tracing::info_span!("request", request_id, %method, route);
+    let span = tracing::info_span!("request", request_id, %method, route, trace_id = Empty);
+    if let Some(trace_id) = trace_id(request.headers()) {
+        span.record("trace_id", trace_id);
+    }
     let answer = REQUEST_ID.scope(request_id.clone(), next.run(request)).instrument(span.clone());
     let mut response = answer.await;
 
     let status = response.status().as_u16();
-    let ms = started.elapsed().as_secs_f64() * 1e3;
+    let ms = to_micros(started.elapsed().as_secs_f64() * 1e3);
     let _in_span = span.enter();
-    // Health is asked for every few seconds.
-    match route.as_str() {
-        "/healthz" | "/readyz" => tracing::event!(Level::DEBUG, status, ms, "{method} {route} {status}"),
-        _ => tracing::event!(Level::INFO, status, ms, "{method} {route} {status}"),
+    // Twenty thousand lines a second are nobody's reading; who wants them sets `info,walker_server::access=debug`.
+    if status >= 500 {
+        tracing::event!(target: ACCESS, Level::INFO, status, ms, "{method} {route} {status}");
+    } else {
+        tracing::event!(target: ACCESS, Level::DEBUG, status, ms, "{method} {route} {status}");
     }
     // Made of characters that fit a header, here or by the caller.
     if let Ok(value) = HeaderValue::try_from(request_id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     response
+}
+
+/// The trace that the caller is part of, by W3C trace context: `00-<32 hex digits>-…`.
+fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
+    let (version, trace_id) = (parts.next()?, parts.next()?);
+    let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_hex(version, 2) && is_hex(trace_id, 32)).then_some(trace_id)
 }
 
 #[cfg(test)]
@@ -48,6 +65,18 @@ mod tests {
 
     use super::*;
     use crate::http::problem::{Kind, Problem};
+
+    #[test]
+    fn reads_well_formed_traces_only() {
+        let check = |text: &str, expect: Option<&str>| {
+            let headers = HeaderMap::from_iter([("traceparent".parse().unwrap(), text.parse().unwrap())]);
+            assert_eq!(trace_id(&headers), expect, "{text}");
+        };
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        check(&format!("00-{id}-00f067aa0ba902b7-01"), Some(id));
+        check("00-xyz-00f067aa0ba902b7-01", None);
+        check("", None);
+    }
 
     #[tokio::test]
     async fn a_problem_names_the_request_that_had_it() {

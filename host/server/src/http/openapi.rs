@@ -35,7 +35,7 @@ pub(super) fn frame() -> OpenApi {
     Frame::openapi()
 }
 
-/// The document as it is served: every answer has a request id.
+/// The document as it is served: every operation has an id of its own, every answer a request id.
 fn finished(mut document: OpenApi) -> OpenApi {
     let request_id = HeaderBuilder::new()
         .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
@@ -44,6 +44,10 @@ fn finished(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
+            // Handlers are named within their file only.
+            if let (Some(id), Some([tag, ..])) = (&operation.operation_id, operation.tags.as_deref()) {
+                operation.operation_id = Some(format!("{tag}_{id}"));
+            }
             for response in operation.responses.responses.values_mut() {
                 if let RefOr::T(response) = response {
                     response.headers.insert("X-Request-Id".to_owned(), RefOr::T(request_id.clone()));
@@ -132,6 +136,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::http::extract::FromQuery;
 
     /// What the API's reference names and this host has.
     const OPERATIONS: &[&str] = &[
@@ -186,7 +191,9 @@ mod tests {
     #[test]
     fn every_operation_says_what_it_does_takes_and_answers() {
         let document = document();
+        let mut ids = BTreeSet::new();
         for (name, operation) in operations(&document) {
+            assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{name} has an id of its own");
             assert!(operation["summary"].is_string(), "{name} has a summary");
             assert!(operation["security"].is_array(), "{name} says whether it needs a token");
             let parameters: Vec<_> = operation["parameters"].as_array().into_iter().flatten().collect();
@@ -207,6 +214,20 @@ mod tests {
             let needs_token = operation["security"].as_array().unwrap().iter().all(|one| one["token"].is_array());
             assert!(!needs_token || responses.contains_key("401"), "{name} refuses callers without a token");
         }
+    }
+
+    #[test]
+    fn documents_exactly_the_parameters_that_are_read() {
+        fn check<T: FromQuery>() {
+            let documented: Vec<_> = T::into_params(|| None).into_iter().map(|parameter| parameter.name).collect();
+            assert_eq!(documented, T::KNOWN);
+        }
+        check::<crate::http::walkers::ReadQuery>();
+        check::<crate::http::walkers::ListQuery>();
+        check::<crate::http::logs::LogQuery>();
+        check::<crate::http::page::ByName>();
+        check::<crate::http::page::ByAge>();
+        check::<crate::http::extract::NoQuery>();
     }
 
     #[test]

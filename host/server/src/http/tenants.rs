@@ -11,9 +11,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::extract::{By, Fields, FromQuery, NoQuery, Params, Search, Segments};
+use super::extract::{Fields, NoQuery, Operator, Search, Segments};
 use super::openapi::problems;
-use super::page::{self, DEFAULT_LIMIT, MAX_LIMIT};
+use super::page::{self, ByAge, ByName};
 use super::problem::{Kind, Problem};
 use super::views::{KeyPage, MadeKey, TenantPage, TenantView};
 use crate::host::Host;
@@ -50,34 +50,14 @@ struct NewTenant {
         NotCreated))]
 async fn create(
     State(host): State<Arc<Host>>,
-    By(caller): By,
+    _: Operator,
     _: Search<NoQuery>,
     mut body: Fields,
 ) -> Result<impl IntoResponse, Problem> {
-    caller.operator()?;
     let name = body.text("name");
     body.finish()?;
     let tenant = host.identity.create_tenant(&name).await?;
     Ok((StatusCode::CREATED, [(LOCATION, format!("/tenants/{name}"))], Json(TenantView::from(tenant))))
-}
-
-/// A page of a list by name.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ByName {
-    /// How many to a page, from 1 to 1000; 50 when absent.
-    #[param(value_type = Option<u16>)]
-    limit: u16,
-    /// The cursor that came with the page before.
-    cursor: Option<String>,
-}
-
-impl FromQuery for ByName {
-    const KNOWN: &'static [&'static str] = &["limit", "cursor"];
-
-    fn from_query(params: &Params) -> Result<Self, Problem> {
-        Ok(Self { limit: params.limit(DEFAULT_LIMIT, MAX_LIMIT)?, cursor: params.cursor()? })
-    }
 }
 
 /// List tenants, by name.
@@ -85,10 +65,9 @@ impl FromQuery for ByName {
     responses((status = 200, description = "A page of tenants.", body = TenantPage), NotListed))]
 async fn list(
     State(host): State<Arc<Host>>,
-    By(caller): By,
+    _: Operator,
     Search(query): Search<ByName>,
 ) -> Result<Json<TenantPage>, Problem> {
-    caller.operator()?;
     let tenants = host.identity.tenants(query.cursor.as_deref(), query.limit + 1).await?;
     let (tenants, cursor) = page::cut(tenants, query.limit, |tenant| tenant.name.clone());
     Ok(Json(TenantPage { tenants: tenants.into_iter().map(Into::into).collect(), cursor }))
@@ -100,11 +79,10 @@ async fn list(
     responses((status = 200, description = "The tenant.", body = TenantView), NotFound))]
 async fn read_one(
     State(host): State<Arc<Host>>,
-    By(caller): By,
+    _: Operator,
     Segments(name): Segments<String>,
     _: Search<NoQuery>,
 ) -> Result<Json<TenantView>, Problem> {
-    caller.operator()?;
     Ok(Json(host.identity.tenant(&name).await?.into()))
 }
 
@@ -130,12 +108,11 @@ struct NewKey {
     responses((status = 201, description = "The key.", body = MadeKey), NoKey))]
 async fn create_key(
     State(host): State<Arc<Host>>,
-    By(caller): By,
+    _: Operator,
     Segments(tenant): Segments<String>,
     _: Search<NoQuery>,
     mut body: Fields,
 ) -> Result<(StatusCode, Json<MadeKey>), Problem> {
-    caller.operator()?;
     let tenant = host.identity.tenant(&tenant).await?;
     let wanted = WantedKey {
         name: body.text("name"),
@@ -147,37 +124,16 @@ async fn create_key(
     Ok((StatusCode::CREATED, Json(MadeKey { id: made.key.id, key: made.token })))
 }
 
-/// A page of keys.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ByAge {
-    /// How many to a page, from 1 to 1000; 50 when absent.
-    #[param(value_type = Option<u16>)]
-    limit: u16,
-    /// The cursor that came with the page before.
-    #[param(value_type = Option<String>)]
-    cursor: Option<Uuid>,
-}
-
-impl FromQuery for ByAge {
-    const KNOWN: &'static [&'static str] = &["limit", "cursor"];
-
-    fn from_query(params: &Params) -> Result<Self, Problem> {
-        Ok(Self { limit: params.limit(DEFAULT_LIMIT, MAX_LIMIT)?, cursor: params.cursor()? })
-    }
-}
-
 /// List a tenant's keys, oldest first, without their tokens.
 #[utoipa::path(get, path = "/tenants/{tenant}/keys", tag = "tenants", security(("token" = [])),
     params(("tenant" = String, Path, description = "The tenant's name"), ByAge),
     responses((status = 200, description = "A page of keys.", body = KeyPage), NotFound))]
 async fn list_keys(
     State(host): State<Arc<Host>>,
-    By(caller): By,
+    _: Operator,
     Segments(tenant): Segments<String>,
     Search(query): Search<ByAge>,
 ) -> Result<Json<KeyPage>, Problem> {
-    caller.operator()?;
     let tenant = host.identity.tenant(&tenant).await?;
     let keys = host.identity.keys(&tenant, query.cursor, query.limit + 1).await?;
     let (keys, cursor) = page::cut(keys, query.limit, |key| key.id.to_string());
@@ -193,11 +149,10 @@ async fn list_keys(
     responses((status = 204, description = "It is gone."), NotFound))]
 async fn delete_key(
     State(host): State<Arc<Host>>,
-    By(caller): By,
+    _: Operator,
     Segments((tenant, id)): Segments<(String, String)>,
     _: Search<NoQuery>,
 ) -> Result<StatusCode, Problem> {
-    caller.operator()?;
     let tenant = host.identity.tenant(&tenant).await?;
     let id: Uuid = id.parse().map_err(|_| Problem::new(Kind::KeyNotFound, "the tenant has no such key"))?;
     host.identity.delete_key(&tenant, id).await?;

@@ -23,6 +23,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// may never see the answer.
 const MAX_DRAINED: usize = 64 << 20;
 
+/// Far more than any name, address, password and list of scopes; some of these bodies come without a token.
+const MAX_SMALL: u64 = 64 << 10;
+
 /// What is reserved on the strength of an announced length alone.
 const MAX_RESERVED: u64 = 1 << 20;
 
@@ -36,6 +39,19 @@ impl FromRequest<Arc<Host>> for JsonBody {
     async fn from_request(request: Request, host: &Arc<Host>) -> Result<Self, Problem> {
         let bytes = read(request, host.config.max_body_bytes, LONGEST_PAUSE).await?;
         Ok(Self(json(bytes)?))
+    }
+}
+
+/// One JSON value where nobody needs a large one; `None` for an empty body.
+#[derive(Debug)]
+pub(super) struct SmallJson(pub(super) Option<Json>);
+
+impl FromRequest<Arc<Host>> for SmallJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, host: &Arc<Host>) -> Result<Self, Problem> {
+        let limit = host.config.max_body_bytes.min(MAX_SMALL);
+        Ok(Self(json(read(request, limit, LONGEST_PAUSE).await?)?))
     }
 }
 

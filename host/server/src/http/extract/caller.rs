@@ -30,6 +30,31 @@ impl FromRequestParts<Arc<Host>> for By {
     }
 }
 
+/// A key that may publish and remove modules of its tenant. Asked before a body is read.
+pub(crate) struct Deployer(pub(crate) TenantId);
+
+impl FromRequestParts<Arc<Host>> for Deployer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
+        let By(caller) = By::from_request_parts(parts, host).await?;
+        Ok(Self(caller.deployer()?))
+    }
+}
+
+/// Who runs the host. Asked before anything else is looked at.
+pub(crate) struct Operator;
+
+impl FromRequestParts<Arc<Host>> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
+        let By(caller) = By::from_request_parts(parts, host).await?;
+        caller.operator()?;
+        Ok(Self)
+    }
+}
+
 /// The tenant that somebody without a token registers with or logs in to.
 pub(crate) struct Addressed(pub(crate) TenantId);
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::{FromRequest, Request};
 use serde_json::{Map, Value};
 
-use super::JsonBody;
+use super::body::SmallJson;
 use crate::host::Host;
 use crate::http::problem::{FieldError, Problem};
 
@@ -22,7 +22,7 @@ impl FromRequest<Arc<Host>> for Fields {
     type Rejection = Problem;
 
     async fn from_request(request: Request, host: &Arc<Host>) -> Result<Self, Problem> {
-        let JsonBody(body) = JsonBody::from_request(request, host).await?;
+        let SmallJson(body) = SmallJson::from_request(request, host).await?;
         Self::of(body.as_ref().map_or("{}", |body| body.as_str()))
     }
 }

@@ -8,11 +8,13 @@ use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::http::problem::{Kind, Problem};
 
 /// Something read from the query.
-pub(crate) trait FromQuery: Sized {
+pub(crate) trait FromQuery: IntoParams + Sized {
     /// The parameters that there are.
     const KNOWN: &'static [&'static str];
 
@@ -38,6 +40,12 @@ impl<T: FromQuery, S: Sync> FromRequestParts<S> for Search<T> {
 /// For handlers that take no parameters at all.
 #[derive(Debug)]
 pub(crate) struct NoQuery;
+
+impl IntoParams for NoQuery {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        Vec::new()
+    }
+}
 
 impl FromQuery for NoQuery {
     const KNOWN: &'static [&'static str] = &[];

@@ -1,0 +1,117 @@
+//! What is said of users, tenants and keys.
+//!
+//! The one place that says how they look outside; secrets are shown where they are made, and nowhere else.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use walker_model::{NodeId, micros};
+
+use crate::store::{KeyRow, Tenant, User};
+
+/// A user who registered.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Registered {
+    id: Uuid,
+    #[schema(example = "ada@example.org")]
+    email: String,
+    #[schema(value_type = String, example = "n::018f7f1e-0000-7000-8000-000000000000")]
+    root_id: NodeId,
+}
+
+impl From<User> for Registered {
+    fn from(user: User) -> Self {
+        Self { id: user.id, email: user.email, root_id: NodeId::root(user.root) }
+    }
+}
+
+/// A user who logged in.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct LoggedIn {
+    /// Shown this once.
+    #[schema(example = "ws_…")]
+    pub(in crate::http) token: String,
+    pub(in crate::http) user: SessionUser,
+}
+
+/// Who logged in, and until when.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct SessionUser {
+    id: Uuid,
+    #[schema(example = "ada@example.org")]
+    email: String,
+    #[schema(value_type = String, example = "n::018f7f1e-0000-7000-8000-000000000000")]
+    root_id: NodeId,
+    #[serde(with = "micros")]
+    expiration: DateTime<Utc>,
+}
+
+impl SessionUser {
+    pub(in crate::http) fn new(user: User, expiration: DateTime<Utc>) -> Self {
+        Self { id: user.id, email: user.email, root_id: NodeId::root(user.root), expiration }
+    }
+}
+
+/// A tenant.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct TenantView {
+    #[schema(example = "acme")]
+    name: String,
+    /// The root that its keys enter.
+    #[schema(value_type = String, example = "n::018f7f1e-0000-7000-8000-000000000000")]
+    root_id: NodeId,
+    #[serde(with = "micros")]
+    created_at: DateTime<Utc>,
+}
+
+impl From<Tenant> for TenantView {
+    fn from(tenant: Tenant) -> Self {
+        Self { name: tenant.name, root_id: NodeId::root(tenant.root), created_at: tenant.created_at }
+    }
+}
+
+/// A page of tenants, by name.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct TenantPage {
+    pub(in crate::http) tenants: Vec<TenantView>,
+    /// Where the next page starts; null on the last one.
+    pub(in crate::http) cursor: Option<String>,
+}
+
+/// A key that was made.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct MadeKey {
+    pub(in crate::http) id: Uuid,
+    /// The token, shown this once.
+    #[schema(example = "wk_…")]
+    pub(in crate::http) key: String,
+}
+
+/// A page of a tenant's keys, oldest first.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct KeyPage {
+    pub(in crate::http) keys: Vec<KeyView>,
+    /// Where the next page starts; null on the last one.
+    pub(in crate::http) cursor: Option<String>,
+}
+
+/// A key, without its token.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct KeyView {
+    id: Uuid,
+    name: String,
+    #[schema(example = json!(["invoke", "read"]))]
+    scopes: Vec<String>,
+    #[serde(with = "micros")]
+    created_at: DateTime<Utc>,
+    #[serde(with = "micros::option")]
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl From<KeyRow> for KeyView {
+    fn from(key: KeyRow) -> Self {
+        let KeyRow { id, name, scopes, created_at, expires_at } = key;
+        Self { id, name, scopes, created_at, expires_at }
+    }
+}
