@@ -69,11 +69,21 @@ impl Writers {
         committed(|reply| self.records.send(RecordRow { walker, result, reply })).await
     }
 
-    /// Stores a result and lets `held` go once that is done. `saved`: there may be a checkpoint to remove.
+    /// Stores a result; returns once that is committed. `saved`: there may be a checkpoint to remove.
     /// Takes as long as the database needs; an error means that Postgres refused the row itself.
-    pub(crate) async fn complete(&self, lease: Lease, result: ResultRow, saved: bool) -> Result<Fenced, Error> {
+    ///
+    /// Lets `slot` go once there is room for the row: another walker need not wait for this one's commit, but a slow
+    /// database must not become a full memory.
+    pub(crate) async fn complete(
+        &self,
+        lease: Lease,
+        result: ResultRow,
+        saved: bool,
+        slot: impl Send,
+    ) -> Result<Fenced, Error> {
         let (reply, written) = oneshot::channel();
         self.results.send(ResultOf { lease, result, saved, reply }).await;
+        drop(slot);
         written.await.unwrap_or_else(|_| Err(stopping()))
     }
 
