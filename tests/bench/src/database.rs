@@ -42,9 +42,9 @@ impl Database {
         Ok(client.query_one("select count(*) from results", &[]).await?.get(0))
     }
 
-    /// How many walkers have not ended.
-    pub(crate) async fn unfinished(&self, client: &Client) -> anyhow::Result<i64> {
-        Ok(client.query_one("select count(*) from queue", &[]).await?.get(0))
+    /// Whether any walker has not ended.
+    pub(crate) async fn is_busy(&self, client: &Client) -> anyhow::Result<bool> {
+        Ok(client.query_one("select exists (select from queue)", &[]).await?.get(0))
     }
 
     /// Whether a commit reaches the disk before it is answered.

@@ -19,7 +19,7 @@ use crate::stats::{Samples, median};
 /// Callers at once, each with a connection of its own.
 const CALLERS: usize = 256;
 /// How often is looked whether everything has ended.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(20);
 /// A host that takes longer has stopped working.
 const DRAIN: Duration = Duration::from_secs(120);
 
@@ -116,7 +116,7 @@ async fn load(
     let callers = tokio::task::spawn_blocking(move || callers(&address, &request, turn));
     let posts = callers.await.map_err(|error| anyhow!("the callers died: {error}"))??;
     let posted = Instant::now();
-    while database.unfinished(client).await? > 0 {
+    while database.is_busy(client).await? {
         ensure!(posted.elapsed() < DRAIN, "walkers have not ended {DRAIN:?} after the last was sent");
         tokio::time::sleep(LOOK).await;
     }
