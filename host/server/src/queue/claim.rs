@@ -14,7 +14,7 @@ use crate::store::{Error, Session, Store};
 /// The safety net below wake-ups: how late a due walker may be noticed.
 const POLL: Duration = Duration::from_millis(100);
 /// More in one statement gains nothing.
-const MAX_CLAIM: usize = 100;
+const MAX_CLAIM: usize = 200;
 
 /// Runs at once, and what waits for a place among them.
 #[derive(Clone)]
@@ -74,18 +74,23 @@ pub(crate) async fn claim_due(
 ) {
     let mut link: Option<(Session, Statement)> = None;
     let mut after_tenant = 0;
+    // How many slots came free while the last answer was under way: about as many will be by the time of the next.
+    let mut coming = 0;
     loop {
         // Not before there is a slot. Only one is held while asking, so that new walkers find the others free.
         let mut slot = slots.wait().await;
         if slot.is_none() {
             return;
         }
-        let wanted = 1 + slots.free().min(MAX_CLAIM - 1);
+        let free = slots.free();
+        let wanted = (1 + free + coming).min(MAX_CLAIM);
         // Before asking: a row queued meanwhile sets it again.
         slots.queued.backlog.store(false, Ordering::Release);
-        let take = Take { after_tenant, per_tenant: (wanted as i64 / 4).max(1), at_most: wanted as i64 };
+        // No tenant gets more than half of what there is, as long as others wait.
+        let take = Take { after_tenant, per_tenant: wanted.div_ceil(2) as i64, at_most: wanted as i64 };
         match claim(&store, &mut link, &lease, take).await {
             Ok(claimed) => {
+                coming = slots.free().saturating_sub(free);
                 let is_full = claimed.len() == wanted;
                 let may_have_more = after_tenant > 0 || claimed.len() as i64 >= take.per_tenant;
                 after_tenant = if is_full { claimed.last().map_or(0, |last| last.tenant.0) } else { 0 };

@@ -133,7 +133,7 @@ async fn an_accepted_walker_runs_here_and_keeps_every_field_after_its_end() {
 
     let waiter = scene.waiters.enter(accepted.lease.id);
     let ended = outcome(Ended::Completed);
-    let written = scene.writers.complete(accepted.lease, result(&scene, &ended), false).await.unwrap();
+    let written = scene.writers.complete(accepted.lease, result(&scene, &ended), false, ()).await.unwrap();
     assert_eq!(written, Fenced::Written);
     waiter.ended().await;
     let view = scene.view(accepted.lease.id).await;
@@ -155,13 +155,13 @@ async fn a_lost_lease_writes_nothing() {
         let checkpoint = Checkpoint { lease: lost, fields: Json::null(), reports: Json::null() };
         assert_eq!(scene.writers.save(checkpoint).await.unwrap(), Fenced::Lost);
         scene.writers.log(LogChunk { lease: lost, seq: 1, lines: Json::of::<[i32]>(&[]) }).await;
-        assert_eq!(scene.writers.complete(lost, result(&scene, &failed), true).await.unwrap(), Fenced::Lost);
+        assert_eq!(scene.writers.complete(lost, result(&scene, &failed), true, ()).await.unwrap(), Fenced::Lost);
     }
     assert_eq!(scene.view(lease.id).await.schedule.status, Status::Running);
     let chunks: i64 =
         scene.store.client().await.unwrap().query_one("select count(*) from logs", &[]).await.unwrap().get(0);
     assert_eq!(chunks, 0);
-    assert_eq!(scene.writers.complete(lease, result(&scene, &failed), true).await.unwrap(), Fenced::Written);
+    assert_eq!(scene.writers.complete(lease, result(&scene, &failed), true, ()).await.unwrap(), Fenced::Written);
     let view = scene.view(lease.id).await;
     assert_eq!(view.schedule.status, Status::Failed);
     assert_eq!(view.schedule.error.as_deref(), Some("no\u{fffd}good"));
@@ -298,7 +298,7 @@ async fn lists_page_newest_first_and_show_only_what_the_actor_owns() {
         ids.push(scene.accept().await.lease.id);
     }
     let lease = Lease { id: ids[1], owner: scene.lease.id(), attempt: 1 };
-    scene.writers.complete(lease, result(&scene, &outcome(Ended::Completed)), false).await.unwrap();
+    scene.writers.complete(lease, result(&scene, &outcome(Ended::Completed)), false, ()).await.unwrap();
     let list = async |actor: Actor, filter: ListFilter| -> Vec<Uuid> {
         scene.store.walkers(&actor, &filter).await.unwrap().iter().map(|view| view.id.uuid).collect()
     };

@@ -17,7 +17,9 @@ use crate::store::{Error, HostId, Lease, Session, Store};
 
 /// Connections for each kind of write. Two to four for intake and completion were measured best on four cores.
 const WRITERS: usize = 3;
-/// Checkpoints and logs are rarer.
+/// A walker waits for its checkpoint in its slot: while one is on its way to the disk, another is filled.
+const CHECKPOINT_WRITERS: usize = 2;
+/// The others are rarer, or nobody waits for them.
 const FEW_WRITERS: usize = 1;
 /// How long a request waits for its commit. Then it is told so; a row that was already sent may still be committed.
 const COMMIT_WAIT: Duration = Duration::from_secs(10);
@@ -50,7 +52,7 @@ impl Writers {
             intake: Batcher::start(store.clone(), Intake { start }, WRITERS),
             results: Batcher::start(store.clone(), Results { waiters }, WRITERS),
             records: Batcher::start(store.clone(), Records, FEW_WRITERS),
-            checkpoints: Batcher::start(store.clone(), Checkpoints, FEW_WRITERS),
+            checkpoints: Batcher::start(store.clone(), Checkpoints, CHECKPOINT_WRITERS),
             logs: Batcher::start(store.clone(), LogChunks, FEW_WRITERS),
         }
     }
@@ -69,11 +71,21 @@ impl Writers {
         committed(|reply| self.records.send(RecordRow { walker, result, reply })).await
     }
 
-    /// Stores a result and lets `held` go once that is done. `saved`: there may be a checkpoint to remove.
+    /// Stores a result; returns once that is committed. `saved`: there may be a checkpoint to remove.
     /// Takes as long as the database needs; an error means that Postgres refused the row itself.
-    pub(crate) async fn complete(&self, lease: Lease, result: ResultRow, saved: bool) -> Result<Fenced, Error> {
+    ///
+    /// Lets `slot` go once there is room for the row: another walker need not wait for this one's commit, but a slow
+    /// database must not become a full memory.
+    pub(crate) async fn complete(
+        &self,
+        lease: Lease,
+        result: ResultRow,
+        saved: bool,
+        slot: impl Send,
+    ) -> Result<Fenced, Error> {
         let (reply, written) = oneshot::channel();
         self.results.send(ResultOf { lease, result, saved, reply }).await;
+        drop(slot);
         written.await.unwrap_or_else(|_| Err(stopping()))
     }
 

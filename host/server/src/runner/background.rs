@@ -63,14 +63,11 @@ impl Host {
 
     fn spawn_run(self: &Arc<Self>, run: Run, slot: OwnedSemaphorePermit) {
         let host = self.clone();
-        tokio::spawn(async move {
-            host.run(run).await;
-            drop(slot);
-        });
+        tokio::spawn(host.run(run, slot));
     }
 
     /// Runs an async walker and commits what came of it.
-    async fn run(self: Arc<Self>, run: Run) {
+    async fn run(self: Arc<Self>, run: Run, slot: OwnedSemaphorePermit) {
         let (lease, root, claimed_at) = (run.lease, run.input.root, run.claimed_at);
         let (_place, stop) = self.running.enter(lease.id);
         let attempted = match self.prepare(run).await {
@@ -95,7 +92,7 @@ impl Host {
             }
         };
         let result = ResultRow::new(root, claimed_at, &outcome, logs);
-        match self.writers.complete(lease, result, is_saved).await {
+        match self.writers.complete(lease, result, is_saved, slot).await {
             Ok(Fenced::Written) => {}
             Ok(Fenced::Lost) => {
                 tracing::info!(walker = %lease.id, "the result of walker {} came too late and was not stored", lease.id);

@@ -23,7 +23,7 @@ mod users;
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
@@ -39,6 +39,12 @@ pub use users::User;
 
 /// How long a request waits for a connection before it is told that the database is unavailable.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// For statements that look up by key: planned once. Planning anew for every partition of every day, which Postgres
+/// takes for the better choice, made reading one walker ten times as expensive (0.8 against 0.085 ms).
+const ONE_PLAN: &str = "set plan_cache_mode = force_generic_plan; set jit = off";
+/// For statements whose best plan depends on their values.
+const OWN_PLAN: &str = "set plan_cache_mode = force_custom_plan";
 
 /// What went wrong between us and Postgres.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +129,9 @@ impl Store {
         let pool = Pool::builder(manager)
             .max_size(pool_size)
             .runtime(Runtime::Tokio1)
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move { client.batch_execute(ONE_PLAN).await.map_err(HookError::Backend) })
+            }))
             .timeouts(Timeouts { wait: Some(CONNECT_WAIT), create: Some(CONNECT_WAIT), recycle: Some(CONNECT_WAIT) })
             .build()
             .expect("the pool has a runtime for its timeouts");

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use walker_model::{Failure, Json, Limits, NodeId, Schedule, Status, Usage, WalkerId};
 
 use super::modules::digest;
-use super::{Error, Store};
+use super::{Error, ONE_PLAN, OWN_PLAN, Store};
 use crate::access::Actor;
 
 /// Everything there is to know about one walker.
@@ -144,7 +144,12 @@ impl Store {
              order by w.id desc"
         );
         let statement = client.prepare_cached(&sql).await?;
-        let rows = client.query(&statement, &values).await?;
+        // One round trip: all three are sent before the first is answered.
+        let ((), rows, ()) = tokio::try_join!(
+            client.batch_execute(OWN_PLAN),
+            client.query(&statement, &values),
+            client.batch_execute(ONE_PLAN),
+        )?;
         rows.iter().map(view).collect()
     }
 }
