@@ -18,6 +18,10 @@ pub(crate) fn serve(args: Serve) -> Result<End> {
     runtime.block_on(walker_server::serve::serve(config, |address| {
         // The one line of data; whoever started us may have gone since, which does not stop a host.
         let _ = print::line(format_args!("listening on http://{address}"));
+        tracing::info!(
+            "to try next, in another terminal in this folder: walker new hello && cd hello && walker build && \
+             walker push target/walkers/hello.wasm && walker run hello --wait (or read http://{address}/docs)"
+        );
     }))?;
     Ok(End::Well)
 }
