@@ -41,7 +41,7 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the host.
+    /// Run the host. It brings its own Postgres, unless DATABASE_URL names one.
     Serve(Serve),
     /// Make a new walker project.
     New(New),
@@ -67,9 +67,6 @@ pub(crate) struct Serve {
     /// Where to keep data [default: .walker].
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
-    /// Use this Postgres instead of a private one.
-    #[arg(long, value_name = "URL")]
-    pub(crate) database_url: Option<String>,
     /// How many threads run walkers [default: one for each core].
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<String>,

@@ -25,7 +25,7 @@ pub use sources::{Invalid, Sources};
 /// |---|---|---|---|
 /// | `listen` | `--listen` | `WALKER_LISTEN` | `listen` |
 /// | `data_dir` | `--data-dir` | `WALKER_DATA_DIR` | `data_dir` |
-/// | `database_url` | `--database-url` | `DATABASE_URL` | `database_url` |
+/// | `database_url` | | `DATABASE_URL` | `database_url` |
 /// | `threads` | `--threads` | `WALKER_THREADS` | `threads` |
 /// | `role` | `--role` | `WALKER_ROLE` | `role` |
 /// | `operator_token` | | `WALKER_OPERATOR_TOKEN` | `operator_token` |
@@ -37,6 +37,8 @@ pub use sources::{Invalid, Sources};
 /// | `max_body_bytes` | | `WALKER_MAX_BODY_BYTES` | `max_body_bytes` |
 /// | `module_cache_bytes` | | `WALKER_MODULE_CACHE_BYTES` | `module_cache_bytes` |
 /// | `limits` | | | `[limits]` |
+///
+/// Secrets are no flags: everybody on the machine can read a process's arguments.
 ///
 /// Durations are written `500ms`, `10s` or `5m`; sizes `64MiB`, `16 MiB`, `512KiB`, or plain bytes.
 #[derive(Debug, Clone)]

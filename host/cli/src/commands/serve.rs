@@ -37,7 +37,6 @@ fn settings(args: Serve) -> Result<Config> {
     let flags = [
         ("listen", args.listen),
         ("data_dir", args.data_dir),
-        ("database_url", args.database_url),
         ("threads", args.threads),
         ("role", args.role),
         ("slots", args.slots),
