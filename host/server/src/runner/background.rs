@@ -123,10 +123,17 @@ impl Host {
         Ok((module, job, Setting { tenant, lease: Some(lease), depth: 1, is_saved: input.is_saved }))
     }
 
+    /// Lets a walker be tried again. Whoever else could free it would wait for this host's death, so that a database
+    /// that is away is waited for.
     async fn give_back(&self, lease: Lease) {
-        if let Err(error) = self.store.release(lease, FAULT_PAUSE).await {
-            // The row stays this host's until it leaves or is taken for dead; then another attempt follows.
-            tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not give walker {} back", lease.id);
+        while let Err(error) = self.store.release(lease, FAULT_PAUSE).await {
+            // A host that stops hands back all it holds.
+            if !error.is_unavailable() || self.is_stopping() {
+                tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not give walker {} back", lease.id);
+                break;
+            }
+            tracing::warn!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not give walker {} back; trying again", lease.id);
+            tokio::time::sleep(FAULT_PAUSE).await;
         }
         self.slots.queued();
     }
