@@ -40,6 +40,8 @@ check: setup ## formatting, lints and documentation
 test: check walkers ## everything that must hold before a change lands
 	@echo '==> testing the example walkers, natively' >&2
 	@$(cargo_walkers) test --release --locked --workspace --manifest-path walkers/Cargo.toml
+	@echo '==> running make run and make serve, as the README says' >&2
+	@scripts/try
 	@echo '==> testing' >&2
 	@cargo test --release --locked --workspace
 

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 walker=target/release/walker
-data=.walker
+data=${WALKER_DATA_DIR:-.walker}
 
 say() { printf '==> %s\n' "$*" >&2; }
 
@@ -28,6 +28,10 @@ start_host() {
         exit 1
     fi
     url=${line##* }
+    # For the command line, wherever the data lies.
+    export WALKER_URL=$url
+    WALKER_TOKEN=$(token)
+    export WALKER_TOKEN
 }
 
 stop_host() {
