@@ -17,7 +17,8 @@ setup:
 
 build: setup
 	@echo '==> building the host (some minutes the first time)' >&2
-	@cargo build --release --locked --package walker-cli
+	@# All binaries at once: chosen one by one, they would get dependencies with other features, built anew.
+	@cargo build --release --locked --workspace --bins
 
 walkers: build
 	@echo '==> building the example walkers to WebAssembly (some minutes the first time)' >&2
@@ -46,7 +47,7 @@ test: check walkers ## everything that must hold before a change lands
 	@cargo test --release --locked --workspace
 
 bench: walkers ## speed, as ratios to bare wasmtime and bare Postgres
-	@cargo run --release --locked --package walker-bench
+	@target/release/walker-bench
 
 clean: ## remove what was built; the data in .walker/ stays
 	@rm -rf target walkers/target
