@@ -61,7 +61,8 @@ impl Run {
     }
 
     /// Stores the walker's fields and the reports so far. Returns once they are durable: readers see them,
-    /// and a run whose host died starts again from them.
+    /// and a run whose host died starts again from them. A sync walker has no record before it ends: what it saves
+    /// becomes durable with its result.
     ///
     /// # Errors
     /// When `walker` is not the one that runs, or the host could not store it.
