@@ -125,6 +125,37 @@ async fn postgres_killed_under_a_running_host_comes_back_and_nothing_acknowledge
 }
 
 #[tokio::test]
+async fn a_result_that_the_database_refuses_ends_its_walker_once_and_nobody_elses() {
+    let database = scene::database().await;
+    let options = Options { database_url: Some(database.clone()), expected_log: vec!["refused"], ..Options::default() };
+    let host = walker_harness::Host::with_modules(options, &["seed", "faults"]).await;
+    let (admin, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(connection);
+    admin
+        .batch_execute("alter table results add constraint picky check (reports::text not like '%refuse me%')")
+        .await
+        .unwrap();
+    let values = ["one", "refuse me", "three"];
+    let ended = join_all(values.map(async |value| host.client.run("echo_later", &json!({"value": value})).await)).await;
+    for (value, view) in values.iter().zip(&ended) {
+        assert_eq!(view["run"]["attempt"], 1, "{view}");
+        if *value == "refuse me" {
+            assert_eq!(view["schedule"]["status"], "failed", "{view}");
+            assert_eq!(view["run"]["failure"]["code"], "limit.output", "{view}");
+            assert_eq!(view["schedule"]["reports"], json!([]), "{view}");
+        } else {
+            assert_eq!(view["schedule"]["status"], "completed", "{view}");
+            assert_eq!(view["schedule"]["reports"], json!([value]), "{view}");
+        }
+    }
+    let queued: i64 = admin.query_one("select count(*) from queue", &[]).await.unwrap().get(0);
+    assert_eq!(queued, 0);
+    drop(admin);
+    driver.await.unwrap().unwrap();
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_killed_host_loses_nothing_and_goes_on_from_the_last_save() {
     // With its own embedded Postgres, which outlives it.
     let options = Options { expected_log: vec!["stopped answering", "will run again"], ..Options::default() };

@@ -98,8 +98,13 @@ impl Host {
                 tracing::info!(walker = %lease.id, "the result of walker {} came too late and was not stored", lease.id);
             }
             Err(error) => {
-                tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "the result of walker {} could not be stored", lease.id);
-                self.give_back(lease).await;
+                tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "the database refused the result of walker {}", lease.id);
+                // Another attempt would end the same way, so it ends now, without what was refused.
+                let outcome = self.ended_badly(Code::LimitOutput, "what it left behind could not be stored");
+                let result = ResultRow::new(root, claimed_at, &outcome, None);
+                if self.writers.complete(lease, result, true, ()).await.is_err() {
+                    self.give_back(lease).await;
+                }
             }
         }
     }
