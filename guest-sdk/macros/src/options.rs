@@ -8,8 +8,12 @@ use syn::{Expr, ExprLit, Ident, Lit, Token};
 use crate::mistakes::Mistakes;
 use crate::names::{FORM, is_name};
 
-const KNOWN: &str =
-    "`async`, `public`, `name = \"…\"`, `timeout = \"30s\"`, `fuel = 1_000_000` or `memory = \"64MiB\"`";
+const KNOWN: &str = "`async`, `public`, `name = \"…\"`, `timeout = \"30s\"`, `fuel = 1_000_000`, `memory = \"64MiB\"`, \
+    `retries = 3`, `backoff = \"2s\"` or `max_backoff = \"5m\"`";
+/// As many as a host takes.
+const MAX_RETRIES: u64 = 100;
+/// As long as a host waits before a retry: a day.
+const MAX_BACKOFF_MS: u64 = 86_400_000;
 
 #[derive(Default)]
 pub(crate) struct Options {
@@ -54,7 +58,31 @@ impl Options {
         if let Err(error) = result {
             mistakes.take(error);
         }
+        options.check_retries(&seen, mistakes);
         options
+    }
+
+    /// What only makes sense together.
+    fn check_retries(&self, seen: &[Ident], mistakes: &mut Mistakes) {
+        let given = |name: &str| seen.iter().find(|key| *key == name);
+        let setting = |name: &str| self.settings.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+        if let (Some(retries), None) = (given("retries"), given("async")) {
+            mistakes.at(
+                retries,
+                "only an async walker is tried again: the caller of another one waits for it; add `async`",
+            );
+        }
+        for name in ["backoff", "max_backoff"] {
+            if let (Some(key), None) = (given(name), given("retries")) {
+                mistakes.at(key, format!("`{name}` is the pause before a retry: say how many with `retries = 3`"));
+            }
+        }
+        if let (Some(first), Some(longest), Some(key)) =
+            (setting("backoff_ms"), setting("max_backoff_ms"), given("max_backoff"))
+            && longest < first
+        {
+            mistakes.at(key, "`max_backoff` is the longest pause: it cannot be shorter than `backoff`, the first one");
+        }
     }
 
     fn set(&mut self, key: &Ident, value: Option<Expr>, mistakes: &mut Mistakes) {
@@ -78,6 +106,28 @@ impl Options {
                     mistakes,
                 ),
             },
+            ("retries", value) => match value.as_ref().and_then(number) {
+                Some(times) if times <= MAX_RETRIES => self.settings.push(("retries", times)),
+                _ => wants(
+                    key,
+                    value.as_ref(),
+                    "how often it is tried again at most, up to 100: `retries = 3`",
+                    mistakes,
+                ),
+            },
+            (pause @ ("backoff" | "max_backoff"), value) => {
+                let read = text(value.as_ref()).and_then(|text| quantity(&text, &TIMES));
+                match read.filter(|ms| *ms <= MAX_BACKOFF_MS) {
+                    Some(ms) if pause == "backoff" => self.settings.push(("backoff_ms", ms)),
+                    Some(ms) => self.settings.push(("max_backoff_ms", ms)),
+                    None => wants(
+                        key,
+                        value.as_ref(),
+                        &format!("a time in quotes, in `ms`, `s`, `m` or `h`, up to a day: `{pause} = \"2s\"`"),
+                        mistakes,
+                    ),
+                }
+            }
             ("memory", value) => match text(value.as_ref()).and_then(|text| quantity(&text, &SIZES)) {
                 Some(memory) => self.settings.push(("memory_bytes", memory)),
                 None => wants(

@@ -57,6 +57,34 @@ pub struct Settings {
     /// The memory limit, in bytes; only ever lowers the host's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// How often it is tried again after it failed; async walkers only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// How long to wait before the first retry, in milliseconds; twice as long before each further one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff_ms: Option<u64>,
+    /// The longest wait before a retry, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_backoff_ms: Option<u64>,
+}
+
+/// More retries than anything succeeds after.
+pub const MAX_RETRIES: u32 = 100;
+/// The longest wait before a retry: a day.
+pub const MAX_BACKOFF_MS: u64 = 86_400_000;
+/// What an author gets who says nothing: a second, then twice as long each time, up to five minutes.
+const BACKOFF_MS: u64 = 1_000;
+const LONGEST_BACKOFF_MS: u64 = 300_000;
+
+/// How a failed walker is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retries {
+    /// How often at most.
+    pub times: u32,
+    /// Before the first retry, in milliseconds; doubled before each further one.
+    pub backoff_ms: u64,
+    /// The longest pause, in milliseconds.
+    pub max_backoff_ms: u64,
 }
 
 /// A definition that cannot be published, in words for its author.
@@ -79,6 +107,14 @@ impl Definition {
             memory_bytes: lower(self.settings.memory_bytes, ceiling.memory_bytes),
             ..ceiling
         }
+    }
+
+    /// Whether and how it is tried again after it failed.
+    pub fn retries(&self) -> Option<Retries> {
+        let Settings { retries, backoff_ms, max_backoff_ms, .. } = self.settings;
+        let backoff_ms = backoff_ms.unwrap_or(BACKOFF_MS);
+        let max_backoff_ms = max_backoff_ms.unwrap_or(LONGEST_BACKOFF_MS.max(backoff_ms));
+        retries.filter(|times| *times > 0).map(|times| Retries { times, backoff_ms, max_backoff_ms })
     }
 
     /// Whether it has an ability for nodes of this type (empty for a root).
@@ -129,10 +165,34 @@ impl Definition {
                 return fail(format!("walker {} has two fields called {:?}", self.name, field.name));
             }
         }
+        self.check_retries()?;
         for kind in &self.enters {
             if kind != "*" && !is_name(kind) {
                 return fail(format!("walker {} enters {kind:?}, which cannot name a node type; {form}", self.name));
             }
+        }
+        Ok(())
+    }
+
+    fn check_retries(&self) -> Result<(), InvalidDefinition> {
+        let fail = |what: &str| Err(InvalidDefinition(format!("walker {} {what}", self.name)));
+        let Settings { retries, backoff_ms, max_backoff_ms, .. } = self.settings;
+        if retries.is_some() && !self.is_async {
+            return fail("has retries, but its caller waits for it; only an async walker is tried again");
+        }
+        if retries.is_none() && (backoff_ms.is_some() || max_backoff_ms.is_some()) {
+            return fail("has a backoff but no retries; say how many");
+        }
+        if retries.is_some_and(|times| times > MAX_RETRIES) {
+            return fail(&format!("has more than {MAX_RETRIES} retries"));
+        }
+        if backoff_ms.max(max_backoff_ms).is_some_and(|ms| ms > MAX_BACKOFF_MS) {
+            return fail("waits longer than a day before a retry");
+        }
+        if let (Some(first), Some(longest)) = (backoff_ms, max_backoff_ms)
+            && longest < first
+        {
+            return fail("has a max_backoff below its backoff");
         }
         Ok(())
     }
@@ -173,6 +233,38 @@ mod tests {
     }
 
     #[test]
+    fn retries_are_asked_for_whole_or_not_at_all() {
+        let with = |settings: &str| {
+            let settings = serde_json::from_str(settings).expect("reads");
+            Definition { settings, ..definition("a") }
+        };
+        let check = |settings: &str, expect: Option<(u32, u64, u64)>| {
+            let definition = with(settings);
+            assert_eq!(Definition::check_all(std::slice::from_ref(&definition)), Ok(()), "{settings}");
+            let expect =
+                expect.map(|(times, backoff_ms, max_backoff_ms)| Retries { times, backoff_ms, max_backoff_ms });
+            assert_eq!(definition.retries(), expect, "{settings}");
+        };
+        check("{}", None);
+        check(r#"{"retries": 0}"#, None);
+        check(r#"{"retries": 3}"#, Some((3, 1_000, 300_000)));
+        check(r#"{"retries": 3, "backoff_ms": 600000}"#, Some((3, 600_000, 600_000)));
+        check(r#"{"retries": 1, "backoff_ms": 5, "max_backoff_ms": 7}"#, Some((1, 5, 7)));
+        let sync = Definition { is_async: false, ..with(r#"{"retries": 1}"#) };
+        for (refused, expect) in [
+            (sync, "only an async walker"),
+            (with(r#"{"backoff_ms": 5}"#), "no retries"),
+            (with(r#"{"max_backoff_ms": 5}"#), "no retries"),
+            (with(r#"{"retries": 101}"#), "more than 100"),
+            (with(r#"{"retries": 1, "backoff_ms": 86400001}"#), "longer than a day"),
+            (with(r#"{"retries": 1, "backoff_ms": 7, "max_backoff_ms": 5}"#), "below its backoff"),
+        ] {
+            let error = Definition::check_all(&[refused]).expect_err(expect).to_string();
+            assert!(error.contains(expect), "{error}");
+        }
+    }
+
+    #[test]
     fn a_default_of_null_is_not_none() {
         let check = |default: Option<Json>| {
             let field = Field { default, ..definition("a").fields.remove(0) };
@@ -187,7 +279,7 @@ mod tests {
     #[test]
     fn a_definition_lowers_limits_but_never_raises_them() {
         let mut lower = definition("a");
-        lower.settings = Settings { timeout_ms: Some(5), fuel: Some(u64::MAX), memory_bytes: None };
+        lower.settings = Settings { timeout_ms: Some(5), fuel: Some(u64::MAX), ..Settings::default() };
         let ceiling = Limits::default();
         assert_eq!(lower.limits(ceiling), Limits { time_ms: 5, ..ceiling });
     }

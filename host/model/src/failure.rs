@@ -62,6 +62,14 @@ codes! {
     Cancelled = "cancelled", 499, retryable: true;
 }
 
+impl Code {
+    /// Whether a walker that asks for retries is tried again after this. An error of its own always is; a stop on
+    /// request never, and hosts that died are counted apart.
+    pub fn counts_for_retries(self) -> bool {
+        self.is_retryable() && !matches!(self, Self::Cancelled | Self::HostLost)
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.as_str())

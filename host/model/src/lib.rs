@@ -12,7 +12,9 @@ mod outcome;
 mod schedule;
 mod status;
 
-pub use definition::{Definition, Field, InvalidDefinition, MAX_FIELDS, Settings};
+pub use definition::{
+    Definition, Field, InvalidDefinition, MAX_BACKOFF_MS, MAX_FIELDS, MAX_RETRIES, Retries, Settings,
+};
 pub use failure::{Code, Failure, Frame};
 pub use id::{InvalidId, NodeId, TenantId, WalkerId, is_name};
 pub use json::{InvalidJson, Json};

@@ -108,6 +108,33 @@ impl Exits {
     }
 }
 
+/// Fails in its first attempts, and is tried again.
+#[walker(async, retries = 3, backoff = "20ms", max_backoff = "50ms")]
+struct FailsFirst {
+    /// In how many.
+    #[has(default = 2)]
+    times: u32,
+    /// How many attempts there were, as saved by each.
+    #[has(default = 0)]
+    attempts: u32,
+}
+
+#[walker]
+impl FailsFirst {
+    #[entry]
+    fn enter(&mut self, _here: &Root, run: &mut Run) -> Result<()> {
+        println!("attempt {}", run.attempt());
+        self.attempts += 1;
+        run.report(run.attempt())?;
+        run.save(self)?;
+        run.report("not saved")?;
+        if run.attempt() <= self.times {
+            bail!("attempt {} fails", run.attempt());
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -133,6 +160,16 @@ mod tests {
     }
 
     #[test]
+    fn fails_in_its_first_attempts() -> Result<()> {
+        let fails = |attempt| walker_sdk::testing::World::new().attempt(attempt).run(FailsFirst { times: 2, attempts: 0 });
+        assert_eq!(fails(2)?.error.expect("an error").to_string(), "attempt 2 fails");
+        let done = fails(3)?;
+        assert!(done.error.is_none());
+        assert_eq!(done.reports, [json!(3), json!("not saved")]);
+        Ok(())
+    }
+
+    #[test]
     fn every_fault_can_be_invoked_without_fields() {
         let check = |definition: walker_sdk::Definition| {
             assert!(definition.is_async && definition.fields.iter().all(|field| field.default.is_some()));
@@ -141,5 +178,6 @@ mod tests {
         check(walker_sdk::Definition::of::<Panics>());
         check(walker_sdk::Definition::of::<Traps>());
         check(walker_sdk::Definition::of::<Exits>());
+        check(walker_sdk::Definition::of::<FailsFirst>());
     }
 }
