@@ -14,18 +14,32 @@ use walker_sandbox::Sandbox;
 
 use crate::access::Actor;
 use crate::config::{Config, Role};
+use crate::follow::follow;
 use crate::identity::Identity;
 use crate::modules::{Catalog, Compiled};
-use crate::queue::{HostLease, Slots, Waiters, Writers, claim_due, recover};
+use crate::queue::{
+    Cancels, HostLease, Slots, Waiters, Writers, announce, claim_due, forget_keys, recover, stop_cancelled,
+};
 use crate::runner::Running;
 use crate::store::{self, Store, WalkerView};
 
-/// How often a waiting reader looks for itself, in case another host ran the walker.
+/// How often a waiting reader looks for itself, in case another host ran the walker: first so soon, then so that it learns
+/// of the end at most an eighth later than it could have, but at most so often.
+const FIRST_POLL: Duration = Duration::from_millis(10);
 const WAIT_POLL: Duration = Duration::from_millis(250);
 /// How often the days ahead are made.
 const ADD_DAYS: Duration = Duration::from_secs(3600);
 /// Resolved backtraces kept in memory.
 const MAX_BACKTRACES: u64 = 1_000;
+
+/// When a waiting reader looks for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstLook {
+    /// At once: the walker may have ended long ago.
+    Now,
+    /// When it ends, or a moment later: it was accepted just now.
+    AfterAWhile,
+}
 
 /// What a host is made of.
 pub struct Parts {
@@ -59,6 +73,7 @@ pub struct Host {
     pub(crate) lease: HostLease,
     pub(crate) waiters: Waiters,
     pub(crate) running: Running,
+    pub(crate) cancels: Cancels,
     /// The walkers' threads.
     pub(crate) walkers: Handle,
     /// The threads of everything else.
@@ -78,6 +93,7 @@ impl Host {
         let Parts { store, sandbox, compiled, walkers, config } = parts;
         let lease = HostLease::register(&store).await?;
         let waiters = Waiters::default();
+        let (cancels, announced) = Cancels::new();
         let host = Arc::new_cyclic(|host: &std::sync::Weak<Self>| {
             let start = host.clone();
             let start = Box::new(move |accepted| {
@@ -98,6 +114,7 @@ impl Host {
                 lease,
                 waiters,
                 running: Running::default(),
+                cancels,
                 walkers,
                 io: Handle::current(),
                 backtraces: Cache::new(MAX_BACKTRACES),
@@ -108,7 +125,14 @@ impl Host {
         let mut tasks = JoinSet::new();
         tasks.spawn(host.lease.clone().keep(host.store.clone()));
         tasks.spawn(recover(host.store.clone(), host.lease.clone(), host.waiters.clone()));
-        tasks.spawn(host.catalog.clone().follow());
+        tasks.spawn(follow(host.clone()));
+        tasks.spawn(announce(host.store.clone(), announced));
+        tasks.spawn(forget_keys(host.store.clone()));
+        let stopper = host.clone();
+        tasks.spawn(async move {
+            let stop = |lease: store::Lease| stopper.running.cancel(lease.id, lease.attempt);
+            stop_cancelled(stopper.store.clone(), stopper.lease.clone(), &stopper.cancels, stop).await;
+        });
         tasks.spawn(add_days(host.store.clone()));
         if host.runs_async() {
             let claimer = host.clone();
@@ -142,9 +166,14 @@ impl Host {
         actor: &Actor,
         id: &WalkerId,
         at_most: Duration,
+        look: FirstLook,
     ) -> Result<Option<WalkerView>, store::Error> {
-        let until = Instant::now() + at_most;
+        let began = Instant::now();
+        let until = began + at_most;
         let waiter = self.waiters.enter(id.uuid);
+        if look == FirstLook::AfterAWhile {
+            drop(tokio::time::timeout(at_most.min(FIRST_POLL), waiter.ended()).await);
+        }
         loop {
             let view = self.store.walker(actor, id).await?;
             let left = until.saturating_duration_since(Instant::now());
@@ -152,7 +181,8 @@ impl Host {
             if left.is_zero() || has_ended {
                 return Ok(view);
             }
-            drop(tokio::time::timeout(left.min(WAIT_POLL), waiter.ended()).await);
+            let pause = (began.elapsed() / 8).clamp(FIRST_POLL, WAIT_POLL);
+            drop(tokio::time::timeout(left.min(pause), waiter.ended()).await);
         }
     }
 

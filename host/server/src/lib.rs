@@ -3,8 +3,10 @@
 
 pub mod access;
 pub mod config;
+pub mod control;
 mod effects;
 pub mod embedded_postgres;
+mod follow;
 pub mod host;
 pub mod http;
 pub mod identity;

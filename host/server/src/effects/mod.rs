@@ -8,7 +8,7 @@ mod save;
 mod spawn;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -35,7 +35,8 @@ struct Context {
     node: NodeId,
     lease: Option<Lease>,
     depth: u32,
-    has_saved: AtomicBool,
+    /// How many reports the last save held; negative before the first.
+    saved_reports: AtomicI32,
 }
 
 impl RunEffects {
@@ -50,13 +51,13 @@ impl RunEffects {
     ) -> Self {
         let actor = Actor { tenant, root: job.root_id.uuid, reach: Reach::Root };
         let node = job.node_id.clone();
-        let context = Context { host, id, actor, node, lease, depth, has_saved: AtomicBool::new(false) };
+        let context = Context { host, id, actor, node, lease, depth, saved_reports: AtomicI32::new(-1) };
         Self { context: Arc::new(context), log }
     }
 
-    /// Whether a checkpoint may have been written.
-    pub(crate) fn has_saved(&self) -> bool {
-        self.context.has_saved.load(Ordering::Acquire)
+    /// How many reports the last save held; `None` when there was none.
+    pub(crate) fn saved_reports(&self) -> Option<i32> {
+        Some(self.context.saved_reports.load(Ordering::Acquire)).filter(|count| *count >= 0)
     }
 }
 

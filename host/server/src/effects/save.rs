@@ -12,8 +12,9 @@ use crate::store::checkpoint::Checkpoint;
 impl Context {
     /// A sync walker has no row before it ends; its last save is stored with its result.
     pub(super) async fn save(&self, fields: Json, reports: Vec<Json>) -> Result<Reply, Refusal> {
+        let count = i32::try_from(reports.len()).unwrap_or(i32::MAX);
+        self.saved_reports.store(count, Ordering::Release);
         let Some(lease) = self.lease else { return Ok(Reply::Saved) };
-        self.has_saved.store(true, Ordering::Release);
         let checkpoint = Checkpoint { lease, fields, reports: Json::of(&reports) };
         match self.host.writers.save(checkpoint).await {
             Ok(Fenced::Written) => Ok(Reply::Saved),

@@ -6,6 +6,7 @@ mod body;
 mod caller;
 mod duration;
 mod fields;
+mod key;
 mod options;
 mod query;
 
@@ -18,7 +19,8 @@ pub(crate) use body::{JsonBody, ModuleBytes};
 pub(crate) use caller::{Addressed, By, Deployer, Operator};
 pub(crate) use duration::parse as parse_duration;
 pub(crate) use fields::Fields;
-pub(crate) use options::{Options, wait};
+pub(crate) use key::REPLAYED;
+pub(crate) use options::{BatchOptions, Options, wait};
 pub(crate) use query::{FromQuery, NoQuery, Params, Search, cursor};
 
 /// The variable parts of the path, decoded.

@@ -1,6 +1,7 @@
 //! Invoking walkers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -11,20 +12,21 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use walker_model::{NodeId, Outcome, WalkerId, is_name};
 
-use super::extract::{By, JsonBody, Options, Segments, node_id};
+use super::extract::{By, JsonBody, Options, REPLAYED, Segments, node_id};
 use super::openapi::problems;
 use super::problem::Problem;
 use super::views::{Accepted, Ended};
 use super::walkers::answer;
-use crate::host::Host;
+use crate::access::Actor;
+use crate::host::{FirstLook, Host};
 use crate::identity::{Caller, Denied};
-use crate::invoke::{Error, Invocation, Invoked};
+use crate::invoke::{Answered, Error, Invocation, Invoked};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
     OpenApiRouter::default().routes(routes!(on_root)).routes(routes!(on_node))
 }
 
-problems!(Refused: 400, 401, 403, 404, 413, 422, 500, 501, 503, 504, 507);
+problems!(Refused: 400, 401, 403, 404, 409, 413, 422, 500, 501, 503, 504, 507);
 
 /// What both operations take besides their path.
 #[derive(utoipa::IntoParams)]
@@ -45,14 +47,15 @@ struct InvokeQuery {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "only describes what Options and Caller read")]
-struct InvokeHeaders {
+pub(super) struct InvokeHeaders {
     /// ASCII JSON of at most 4 KiB; becomes `schedule.custom`.
     #[param(rename = "Walker-Custom")]
     walker_custom: Option<String>,
     /// The tenant addressed by a call without a token; `default` when absent.
     #[param(rename = "Walker-Tenant")]
     walker_tenant: Option<String>,
-    /// Not supported yet: answers 501.
+    /// 1 to 255 visible ASCII characters. The same key with the same request within 24 hours gives the first answer again
+    /// (with `Idempotent-Replayed: true`), and starts nothing; with another request it is refused.
     #[param(rename = "Idempotency-Key")]
     idempotency_key: Option<String>,
     /// W3C trace context.
@@ -68,7 +71,9 @@ struct InvokeHeaders {
     request_body(content = Option<Object>, description = "The walker's fields; `{}` when absent"),
     responses(
         (status = 200, description = "Accepted (async) or ended (sync).", body = inline(Answer),
-            headers(("Location" = String, description = "Where an async walker can be read"))),
+            headers(
+                ("Location" = String, description = "Where an async walker can be read"),
+                ("Idempotent-Replayed" = String, description = "`true` when the answer was given before"))),
         Refused))]
 async fn on_root(
     State(host): State<Arc<Host>>,
@@ -93,7 +98,9 @@ async fn on_root(
     request_body(content = Option<Object>, description = "The walker's fields; `{}` when absent"),
     responses(
         (status = 200, description = "Accepted (async) or ended (sync).", body = inline(Answer),
-            headers(("Location" = String, description = "Where an async walker can be read"))),
+            headers(
+                ("Location" = String, description = "Where an async walker can be read"),
+                ("Idempotent-Replayed" = String, description = "`true` when the answer was given before"))),
         Refused))]
 async fn on_node(
     State(host): State<Arc<Host>>,
@@ -132,15 +139,41 @@ async fn invoke(
         return Err(refused(Error::UnknownWalker(walker)));
     }
     let node: Option<NodeId> = node.as_deref().map(node_id).transpose()?;
-    let what = Invocation { walker, node, fields, custom: options.custom, execute_date: options.execute_date };
-    let invoked = host.invoke(&actor, what).await.map_err(refused)?;
+    let Options { custom, execute_date, wait, key } = options;
+    let key = key.map(|key| key.of(&actor, fields.as_ref()));
+    let what = Invocation { walker, node, fields, custom, execute_date };
+    let invoked = match key {
+        None => host.invoke(&actor, what).await.map(Answered::First),
+        Some(key) => host.invoke_once(&actor, what, key).await,
+    };
+    match invoked.map_err(refused)? {
+        Answered::First(invoked) => answered(host, &actor, invoked, wait, FirstLook::AfterAWhile).await,
+        Answered::Again(invoked) => {
+            let mut response = match answered(host, &actor, invoked, wait, FirstLook::Now).await {
+                Ok(response) => response,
+                Err(problem) => problem.into_response(),
+            };
+            let (name, value) = REPLAYED;
+            response.headers_mut().insert(name, value);
+            Ok(response)
+        }
+    }
+}
+
+async fn answered(
+    host: &Host,
+    actor: &Actor,
+    invoked: Invoked,
+    wait: Option<Duration>,
+    look: FirstLook,
+) -> Result<Response, Problem> {
     let id = match invoked {
         Invoked::Ended { id, outcome } => return ended(id, *outcome),
         Invoked::Accepted(id) => id,
     };
     let location = [(LOCATION, format!("/walkers/{id}"))];
-    if let Some(at_most) = options.wait
-        && let Some(view) = host.wait_for_end(&actor, &id, at_most).await?
+    if let Some(at_most) = wait
+        && let Some(view) = host.wait_for_end(actor, &id, at_most, look).await?
     {
         return Ok((location, answer(host, view).await).into_response());
     }

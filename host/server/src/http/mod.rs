@@ -2,6 +2,8 @@
 //!
 //! Holds no rules of its own beyond the protocol: what may be done, and what it means, the modules it calls say.
 
+mod batch;
+mod control;
 mod docs;
 mod extract;
 mod invoke;
@@ -48,7 +50,9 @@ fn routes() -> OpenApiRouter<Arc<Host>> {
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(service::routes())
         .merge(invoke::routes())
+        .merge(batch::routes())
         .merge(walkers::routes())
+        .merge(control::routes())
         .merge(logs::routes())
         .merge(modules::routes())
         .merge(users::routes())

@@ -166,6 +166,9 @@ impl IntoResponse for Problem {
             StatusCode::SERVICE_UNAVAILABLE if matches!(self.what, What::Ours(_)) => {
                 headers.insert(RETRY_AFTER, RETRY_SECONDS);
             }
+            StatusCode::CONFLICT if matches!(self.what, What::Ours(Kind::KeyInProgress)) => {
+                headers.insert(RETRY_AFTER, RETRY_SECONDS);
+            }
             _ => {}
         }
         response

@@ -16,7 +16,7 @@ use super::openapi::problems;
 use super::page::{self, DEFAULT_LIMIT, MAX_LIMIT};
 use super::problem::{Kind, Problem};
 use super::views::{Walker, WalkerAnswer, WalkerPage};
-use crate::host::Host;
+use crate::host::{FirstLook, Host};
 use crate::identity::Denied;
 use crate::store::{ListFilter, WalkerView};
 
@@ -66,7 +66,7 @@ async fn read_one(
     };
     let id = walker_id(&id).map_err(|_| unknown())?;
     let view = match query.wait {
-        Some(at_most) => host.wait_for_end(&actor, &id, at_most).await?,
+        Some(at_most) => host.wait_for_end(&actor, &id, at_most, FirstLook::Now).await?,
         None => host.store.walker(&actor, &id).await?,
     };
     Ok(answer(&host, view.ok_or_else(unknown)?).await)

@@ -130,6 +130,17 @@ impl Caller {
         }
     }
 
+    /// To cancel, retry and forget walkers, as far as the caller can read them.
+    ///
+    /// # Errors
+    /// For the operator, for callers without a token, and for a key that may not invoke: reading changes nothing.
+    pub fn controller(&self) -> Result<Actor, Denied> {
+        match self {
+            Self::Public { .. } => Err(Denied::NoToken),
+            _ => self.invoker(),
+        }
+    }
+
     /// To publish and remove modules of the answered tenant.
     ///
     /// # Errors

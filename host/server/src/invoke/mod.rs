@@ -1,20 +1,24 @@
 //! From what a caller asks to an accepted or ended walker: the one way in, for HTTP and for guests.
 
+mod batch;
 mod fields;
+mod keyed;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::OwnedSemaphorePermit;
 use walker_model::{Json, NodeId, Outcome, WalkerId};
 
 use crate::access::{Actor, Reach};
 use crate::host::Host;
 use crate::modules::Entry;
-use crate::store;
 use crate::store::intake::NewWalker;
+use crate::store::{self, HostId};
 
 pub use fields::FieldProblem;
 pub(crate) use fields::Fields;
+pub(crate) use keyed::Answered;
 
 /// How far ahead a walker may be scheduled: its row stays in its day's partition until then.
 const MAX_AHEAD: TimeDelta = TimeDelta::days(90);
@@ -94,6 +98,15 @@ pub enum Error {
     /// The host has no slot for a sync walker now.
     #[error("the host is busy; try again shortly")]
     Busy,
+    /// An idempotency key stands for another request.
+    #[error("this Idempotency-Key was used for another request; use a new one for each")]
+    KeyReused,
+    /// The first request with this key is still being answered.
+    #[error("the first request with this Idempotency-Key is still running; ask again shortly")]
+    KeyInProgress,
+    /// What the key stood for was deleted.
+    #[error("the walker that this Idempotency-Key started was forgotten")]
+    KeyForgotten,
     /// The database failed.
     #[error("the walker could not be stored")]
     Store(#[from] store::Error),
@@ -118,6 +131,9 @@ impl Error {
             Self::NotAsync(_) => "walker.not_async",
             Self::TooDeep(_) => "limit.calls",
             Self::Busy => "host.busy",
+            Self::KeyReused => "idempotency.key_reused",
+            Self::KeyInProgress => "idempotency.in_progress",
+            Self::KeyForgotten => "walker.not_found",
             Self::Store(error) if error.is_unavailable() => "database.unavailable",
             Self::Store(_) | Self::Fault(_) => "host.fault",
         }
@@ -194,15 +210,20 @@ impl Host {
     /// Stores an async walker; returns once that is committed.
     pub(crate) async fn accept(&self, ready: Ready) -> Result<WalkerId, Error> {
         let id = ready.id();
-        let slot = match ready.walker.execute_date {
-            None if self.runs_async() => self.slots.take().map(|slot| (self.lease.id(), slot)),
-            _ => None,
-        };
+        let slot = self.slot_for(&ready);
         let is_queued = slot.is_none();
         self.writers.accept(ready.walker, slot).await?;
         if is_queued {
             self.slots.queued();
         }
         Ok(id)
+    }
+
+    /// A slot for an async walker that may run now and here.
+    fn slot_for(&self, ready: &Ready) -> Option<(HostId, OwnedSemaphorePermit)> {
+        match ready.walker.execute_date {
+            None if self.runs_async() => self.slots.take().map(|slot| (self.lease.id(), slot)),
+            _ => None,
+        }
     }
 }

@@ -7,8 +7,8 @@ use moka::future::Cache;
 use walker_model::{Definition, TenantId};
 
 use crate::invoke::Fields;
-use crate::store::modules::{CHANGED, Version};
-use crate::store::{Error, ModuleRef, Store};
+use crate::store::modules::Version;
+use crate::store::{Error, ModuleRef, Store, WalkerView};
 
 /// A walker that can be invoked or run.
 #[derive(Debug)]
@@ -24,8 +24,6 @@ pub(crate) struct Entry {
 const MAX_ENTRIES: u64 = 20_000;
 /// The net below announcements.
 const MAX_AGE: Duration = Duration::from_secs(60);
-/// Before listening again after the connection was lost.
-const LISTEN_PAUSE: Duration = Duration::from_millis(250);
 
 /// Which walker a name stands for.
 #[derive(Clone)]
@@ -77,6 +75,11 @@ impl Catalog {
         Ok(Some(entry))
     }
 
+    /// The walker of a stored invocation.
+    pub(crate) async fn pinned_as(&self, view: &WalkerView) -> Result<Option<Arc<Entry>>, Error> {
+        self.pinned(view.run.module_id, view.run.module.version, &view.id.name).await
+    }
+
     /// Forgets what a tenant's names stand for.
     pub(crate) fn forget(&self, tenant: TenantId) {
         self.active
@@ -84,23 +87,16 @@ impl Catalog {
             .expect("the cache was built with invalidation closures");
     }
 
-    /// Hears what other hosts change, for as long as this one lives; never returns.
-    pub(crate) async fn follow(self) {
-        loop {
-            let heard = self.store.listen(
-                CHANGED,
-                || self.active.invalidate_all(),
-                |tenant| match tenant.parse() {
-                    Ok(tenant) => self.forget(TenantId(tenant)),
-                    Err(_) => self.active.invalidate_all(),
-                },
-            );
-            if let Err(error) = heard.await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "cannot hear other hosts; listening again");
-            }
-            // What was announced meanwhile is unknown.
-            self.active.invalidate_all();
-            tokio::time::sleep(LISTEN_PAUSE).await;
+    /// Forgets what all names stand for.
+    pub(crate) fn forget_all(&self) {
+        self.active.invalidate_all();
+    }
+
+    /// An announcement: the tenant whose names have changed.
+    pub(crate) fn hear(&self, tenant: &str) {
+        match tenant.parse() {
+            Ok(tenant) => self.forget(TenantId(tenant)),
+            Err(_) => self.forget_all(),
         }
     }
 }

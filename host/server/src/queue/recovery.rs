@@ -7,12 +7,12 @@ use walker_model::{Code, Failure};
 
 use super::lease::LEASE;
 use super::{HostLease, Waiters};
-use crate::store::{Error, Session, Store, hosts, recover as sql};
+use crate::store::{Error, Session, Store, attempts, ending, hosts};
 
 /// How often dead hosts are looked for.
 const SWEEP: Duration = Duration::from_secs(2);
-/// After so many attempts whose host died, the walker itself is the likeliest cause.
-pub(crate) const MAX_ATTEMPTS: i16 = 3;
+/// After so many attempts that a host lost, the walker itself is the likeliest cause.
+pub(crate) const MAX_LOSSES: i64 = 3;
 /// Who holds this advisory lock sweeps; the others skip a turn.
 const SWEEP_LOCK: i64 = 0x73_7765_6570;
 
@@ -47,15 +47,18 @@ async fn sweep(store: &Store, session: &mut Option<Session>, waiters: &Waiters) 
     if dead > 0 {
         tracing::warn!(dead, "{dead} hosts stopped answering");
     }
-    let failure = Failure::new(
-        Code::HostLost,
-        format!("the host that ran it died, {MAX_ATTEMPTS} times in a row; retry it when the cause is known"),
-    );
-    for id in sql::give_up(session, MAX_ATTEMPTS, &failure).await? {
-        tracing::warn!(walker = %id, "gave up on walker {id}: its host died in every one of {MAX_ATTEMPTS} attempts");
+    for id in ending::end_stopping(session).await? {
         waiters.ended(id);
     }
-    let freed = sql::sweep(session).await?;
+    let failure = Failure::new(
+        Code::HostLost,
+        format!("the host that ran it died, in {MAX_LOSSES} attempts; retry it when the cause is known"),
+    );
+    for id in ending::give_up(session, MAX_LOSSES, &failure).await? {
+        tracing::warn!(walker = %id, "gave up on walker {id}: hosts died in {MAX_LOSSES} of its attempts");
+        waiters.ended(id);
+    }
+    let freed = attempts::sweep(session, &Failure::new(Code::HostLost, "the host that ran it died")).await?;
     if freed > 0 {
         tracing::warn!(freed, "{freed} walkers of dead hosts will run again");
     }

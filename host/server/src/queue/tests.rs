@@ -14,23 +14,27 @@ use crate::store::claim::Claimed;
 use crate::store::complete::ResultRow;
 use crate::store::intake::NewWalker;
 use crate::store::logs::LogChunk;
-use crate::store::{HostId, Lease, ListFilter, Store, hosts, recover};
+use crate::store::{HostId, Lease, ListFilter, Store, attempts, ending, hosts};
 use crate::test_postgres;
 
+mod control;
+mod groups;
+mod retries;
+
 /// A store with a published module, and what a host does with it.
-struct Scene {
-    store: Store,
-    actor: Actor,
-    lease: HostLease,
-    slots: Slots,
-    waiters: Waiters,
-    writers: Writers,
-    accepted: mpsc::UnboundedReceiver<Accepted>,
-    module_id: i64,
+pub(super) struct Scene {
+    pub(super) store: Store,
+    pub(super) actor: Actor,
+    pub(super) lease: HostLease,
+    pub(super) slots: Slots,
+    pub(super) waiters: Waiters,
+    pub(super) writers: Writers,
+    pub(super) accepted: mpsc::UnboundedReceiver<Accepted>,
+    pub(super) module_id: i64,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let store = test_postgres::store().await;
         let root = Uuid::now_v7();
         let client = store.client().await.unwrap();
@@ -63,7 +67,7 @@ impl Scene {
         Self { store, actor, lease, slots: Slots::new(4), waiters, writers, accepted, module_id }
     }
 
-    fn walker(&self) -> NewWalker {
+    pub(super) fn walker(&self) -> NewWalker {
         NewWalker {
             id: WalkerId::new("sample").uuid,
             tenant: self.actor.tenant,
@@ -79,18 +83,18 @@ impl Scene {
     }
 
     /// Stores a walker as this host's own.
-    async fn accept(&mut self) -> Accepted {
+    pub(super) async fn accept(&mut self) -> Accepted {
         let slot = self.slots.take().unwrap();
         self.writers.accept(self.walker(), Some((self.lease.id(), slot))).await.unwrap();
         self.accepted.recv().await.unwrap()
     }
 
-    async fn view(&self, id: Uuid) -> crate::store::WalkerView {
+    pub(super) async fn view(&self, id: Uuid) -> crate::store::WalkerView {
         self.store.walker(&self.actor, &WalkerId { name: "sample".into(), uuid: id }).await.unwrap().unwrap()
     }
 
     /// What is waiting, taken by the claim loop.
-    async fn claimed(&self, count: usize) -> Vec<Claimed> {
+    pub(super) async fn claimed(&self, count: usize) -> Vec<Claimed> {
         let (sender, mut claimed) = mpsc::unbounded_channel();
         let claiming =
             tokio::spawn(claim_due(self.store.clone(), self.lease.clone(), self.slots.clone(), move |one, slot| {
@@ -106,7 +110,7 @@ impl Scene {
     }
 }
 
-fn outcome(ended: Ended) -> Outcome {
+pub(super) fn outcome(ended: Ended) -> Outcome {
     Outcome {
         ended,
         fields: Some(Json::of(&serde_json::json!({"value": 1}))),
@@ -118,8 +122,8 @@ fn outcome(ended: Ended) -> Outcome {
     }
 }
 
-fn result(scene: &Scene, outcome: &Outcome) -> ResultRow {
-    ResultRow::new(scene.actor.root, Utc::now(), outcome, None)
+pub(super) fn result(scene: &Scene, outcome: &Outcome) -> ResultRow {
+    ResultRow::new(scene.actor.root, Utc::now(), outcome, None, Some(1))
 }
 
 #[tokio::test]
@@ -133,7 +137,7 @@ async fn an_accepted_walker_runs_here_and_keeps_every_field_after_its_end() {
 
     let waiter = scene.waiters.enter(accepted.lease.id);
     let ended = outcome(Ended::Completed);
-    let written = scene.writers.complete(accepted.lease, result(&scene, &ended), false, ()).await.unwrap();
+    let written = scene.writers.complete(accepted.lease, result(&scene, &ended), ()).await.unwrap();
     assert_eq!(written, Fenced::Written);
     waiter.ended().await;
     let view = scene.view(accepted.lease.id).await;
@@ -155,13 +159,13 @@ async fn a_lost_lease_writes_nothing() {
         let checkpoint = Checkpoint { lease: lost, fields: Json::null(), reports: Json::null() };
         assert_eq!(scene.writers.save(checkpoint).await.unwrap(), Fenced::Lost);
         scene.writers.log(LogChunk { lease: lost, seq: 1, lines: Json::of::<[i32]>(&[]) }).await;
-        assert_eq!(scene.writers.complete(lost, result(&scene, &failed), true, ()).await.unwrap(), Fenced::Lost);
+        assert_eq!(scene.writers.complete(lost, result(&scene, &failed), ()).await.unwrap(), Fenced::Lost);
     }
     assert_eq!(scene.view(lease.id).await.schedule.status, Status::Running);
     let chunks: i64 =
         scene.store.client().await.unwrap().query_one("select count(*) from logs", &[]).await.unwrap().get(0);
     assert_eq!(chunks, 0);
-    assert_eq!(scene.writers.complete(lease, result(&scene, &failed), true, ()).await.unwrap(), Fenced::Written);
+    assert_eq!(scene.writers.complete(lease, result(&scene, &failed), ()).await.unwrap(), Fenced::Written);
     let view = scene.view(lease.id).await;
     assert_eq!(view.schedule.status, Status::Failed);
     assert_eq!(view.schedule.error.as_deref(), Some("no\u{fffd}good"));
@@ -181,11 +185,11 @@ async fn a_dead_hosts_walker_goes_on_from_its_checkpoint_until_attempts_run_out(
     let session = scene.store.session().await.unwrap();
     let failure = Failure::new(Code::HostLost, "gone");
     // The host lives: nothing is taken from it.
-    assert_eq!(recover::sweep(&session).await.unwrap(), 0);
+    assert_eq!(attempts::sweep(&session, &failure).await.unwrap(), 0);
     session.execute("update hosts set heartbeat = now() - interval '1 minute'", &[]).await.unwrap();
     assert_eq!(hosts::reap(&session, Duration::from_secs(7)).await.unwrap(), 1);
-    assert!(recover::give_up(&session, 2, &failure).await.unwrap().is_empty());
-    assert_eq!(recover::sweep(&session).await.unwrap(), 1);
+    assert!(ending::give_up(&session, 2, &failure).await.unwrap().is_empty());
+    assert_eq!(attempts::sweep(&session, &failure).await.unwrap(), 1);
     assert_eq!(scene.view(lease.id).await.schedule.status, Status::Pending);
 
     scene.lease = HostLease::register(&scene.store).await.unwrap();
@@ -197,7 +201,7 @@ async fn a_dead_hosts_walker_goes_on_from_its_checkpoint_until_attempts_run_out(
     assert_eq!(input.reports, [Json::of("early")]);
 
     session.execute("delete from hosts", &[]).await.unwrap();
-    assert_eq!(recover::give_up(&session, 2, &failure).await.unwrap(), [lease.id]);
+    assert_eq!(ending::give_up(&session, 2, &failure).await.unwrap(), [lease.id]);
     let lost = scene.view(lease.id).await;
     assert_eq!(lost.schedule.status, Status::Failed);
     assert_eq!(lost.schedule.http_status, Some(503));
@@ -298,7 +302,7 @@ async fn lists_page_newest_first_and_show_only_what_the_actor_owns() {
         ids.push(scene.accept().await.lease.id);
     }
     let lease = Lease { id: ids[1], owner: scene.lease.id(), attempt: 1 };
-    scene.writers.complete(lease, result(&scene, &outcome(Ended::Completed)), false, ()).await.unwrap();
+    scene.writers.complete(lease, result(&scene, &outcome(Ended::Completed)), ()).await.unwrap();
     let list = async |actor: Actor, filter: ListFilter| -> Vec<Uuid> {
         scene.store.walkers(&actor, &filter).await.unwrap().iter().map(|view| view.id.uuid).collect()
     };

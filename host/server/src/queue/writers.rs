@@ -1,5 +1,6 @@
 //! The batches that this host writes: accepted walkers, results, sync records, checkpoints and log chunks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -7,7 +8,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_postgres::Statement;
 
 use super::Waiters;
+use super::again::{Again, AgainRow};
 use super::batch::{Batcher, Rows};
+use super::groups::{Group, GroupRow, Grouped, Groups};
+use crate::store::attempts::FailedAttempt;
 use crate::store::checkpoint::{self, Checkpoint};
 use crate::store::complete::{self, ResultRow};
 use crate::store::intake::{self, NewWalker};
@@ -19,6 +23,8 @@ use crate::store::{Error, HostId, Lease, Session, Store};
 const WRITERS: usize = 3;
 /// A walker waits for its checkpoint in its slot: while one is on its way to the disk, another is filled.
 const CHECKPOINT_WRITERS: usize = 2;
+/// Two connections, so that a large batch on its way does not hold up a small one.
+const GROUP_WRITERS: usize = 2;
 /// The others are rarer, or nobody waits for them.
 const FEW_WRITERS: usize = 1;
 /// How long a request waits for its commit. Then it is told so; a row that was already sent may still be committed.
@@ -33,7 +39,7 @@ pub(crate) struct Accepted {
 }
 
 /// What happens with a walker that was accepted with a slot.
-type Start = Box<dyn Fn(Accepted) + Send + Sync>;
+pub(super) type Start = Box<dyn Fn(Accepted) + Send + Sync>;
 
 /// The way into Postgres for everything that runs make.
 pub(crate) struct Writers {
@@ -42,13 +48,18 @@ pub(crate) struct Writers {
     records: Batcher<Records>,
     checkpoints: Batcher<Checkpoints>,
     logs: Batcher<LogChunks>,
+    again: Batcher<Again>,
+    groups: Batcher<Groups>,
 }
 
 impl Writers {
     /// Starts the writing tasks. `start` is called for every walker that was stored as already claimed,
     /// `waiters` hear of every result.
     pub(crate) fn start(store: &Store, waiters: Waiters, start: Start) -> Self {
+        let start = Arc::new(start);
         Self {
+            groups: Batcher::start(store.clone(), Groups { start: start.clone() }, GROUP_WRITERS),
+            again: Batcher::start(store.clone(), Again, FEW_WRITERS),
             intake: Batcher::start(store.clone(), Intake { start }, WRITERS),
             results: Batcher::start(store.clone(), Results { waiters }, WRITERS),
             records: Batcher::start(store.clone(), Records, FEW_WRITERS),
@@ -66,25 +77,44 @@ impl Writers {
         committed(|reply| self.intake.send(IntakeRow { walker, slot, reply })).await
     }
 
+    /// Stores a group of walkers, all or none; returns once that is committed, or once it is known that its key was used
+    /// before. With a slot its only walker is stored as claimed, and starts at once.
+    pub(crate) async fn accept_group(
+        &self,
+        group: Group,
+        slot: Option<(HostId, OwnedSemaphorePermit)>,
+    ) -> Result<Grouped, Error> {
+        committed(|reply| self.groups.send(GroupRow { group, slot, reply })).await
+    }
+
+    /// Stores a failed attempt and has the walker tried again, if its retries are not used up. `false`: they are, or the
+    /// lease was lost.
+    pub(crate) async fn again(&self, attempt: FailedAttempt) -> Result<bool, Error> {
+        let (reply, written) = oneshot::channel();
+        self.again.send(AgainRow { attempt, reply }).await;
+        written.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// As [`record`](Self::record), for a caller that waits as long as it takes.
+    pub(crate) async fn record_surely(&self, walker: NewWalker, result: ResultRow) -> Result<(), Error> {
+        let (reply, written) = oneshot::channel();
+        self.records.send(RecordRow { walker, result, reply }).await;
+        written.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
     /// Stores a sync walker with its result.
     pub(crate) async fn record(&self, walker: NewWalker, result: ResultRow) -> Result<(), Error> {
         committed(|reply| self.records.send(RecordRow { walker, result, reply })).await
     }
 
-    /// Stores a result; returns once that is committed. `saved`: there may be a checkpoint to remove.
+    /// Stores a result; returns once that is committed.
     /// Takes as long as the database needs; an error means that Postgres refused the row itself.
     ///
     /// Lets `slot` go once there is room for the row: another walker need not wait for this one's commit, but a slow
     /// database must not become a full memory.
-    pub(crate) async fn complete(
-        &self,
-        lease: Lease,
-        result: ResultRow,
-        saved: bool,
-        slot: impl Send,
-    ) -> Result<Fenced, Error> {
+    pub(crate) async fn complete(&self, lease: Lease, result: ResultRow, slot: impl Send) -> Result<Fenced, Error> {
         let (reply, written) = oneshot::channel();
-        self.results.send(ResultOf { lease, result, saved, reply }).await;
+        self.results.send(ResultOf { lease, result, reply }).await;
         drop(slot);
         written.await.unwrap_or_else(|_| Err(stopping()))
     }
@@ -124,9 +154,9 @@ fn stopping() -> Error {
 }
 
 /// Sends a row and waits for its commit, but not forever: somebody's request is open.
-async fn committed<F: Future<Output = ()>>(
-    send: impl FnOnce(oneshot::Sender<Result<(), Error>>) -> F,
-) -> Result<(), Error> {
+async fn committed<T, F: Future<Output = ()>>(
+    send: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> F,
+) -> Result<T, Error> {
     let (reply, written) = oneshot::channel();
     let written = tokio::time::timeout(COMMIT_WAIT, async {
         send(reply).await;
@@ -136,7 +166,7 @@ async fn committed<F: Future<Output = ()>>(
 }
 
 struct Intake {
-    start: Start,
+    start: Arc<Start>,
 }
 
 struct IntakeRow {
@@ -193,7 +223,6 @@ struct Results {
 struct ResultOf {
     lease: Lease,
     result: ResultRow,
-    saved: bool,
     reply: oneshot::Sender<Result<Fenced, Error>>,
 }
 
@@ -217,7 +246,7 @@ impl Rows for Results {
         rows: &[&ResultOf],
         again: bool,
     ) -> Result<Vec<bool>, Error> {
-        let rows: Vec<_> = rows.iter().map(|row| (row.lease, &row.result, row.saved)).collect();
+        let rows: Vec<_> = rows.iter().map(|row| (row.lease, &row.result)).collect();
         complete::complete(session, statement, &rows, again).await
     }
 

@@ -23,8 +23,8 @@ pub(super) struct Setting {
     pub(super) lease: Option<Lease>,
     /// How many sync walkers deep this one was called; 1 is called by nobody.
     pub(super) depth: u32,
-    /// Whether an earlier attempt left a checkpoint.
-    pub(super) is_saved: bool,
+    /// How many reports the checkpoint of an earlier attempt held; `None`: there is none.
+    pub(super) saved_reports: Option<i32>,
 }
 
 /// How an attempt ended.
@@ -32,8 +32,8 @@ pub(super) struct Attempted {
     pub(super) outcome: Outcome,
     /// Lines that are not stored elsewhere.
     pub(super) logs: Option<Json>,
-    /// Whether there may be a checkpoint to remove.
-    pub(super) is_saved: bool,
+    /// How many reports its last checkpoint held; `None`: there is none to remove.
+    pub(super) saved_reports: Option<i32>,
 }
 
 impl Host {
@@ -46,7 +46,7 @@ impl Host {
         stop: Stop,
     ) -> Result<Attempted, HostFault> {
         let logs = Arc::new(RunLogs::default());
-        let earlier = setting.is_saved.then(|| job.fields.clone());
+        let earlier = setting.saved_reports.map(|_| job.fields.clone());
         let effects = Arc::new(RunEffects::new(self.clone(), &job, &setting, logs.clone()));
         let (sandbox, seen) = (self.sandbox.clone(), effects.clone());
         let _stop_when_dropped = StopOnDrop(stop.clone());
@@ -73,11 +73,11 @@ impl Host {
         if let (Some(lease), true) = (setting.lease, logs.is_full()) {
             self.store_logs(lease, &logs).await;
         }
-        let is_saved = setting.is_saved || effects.has_saved();
+        let saved_reports = effects.saved_reports().or(setting.saved_reports);
         if outcome.failure().is_some() {
             outcome.fields = outcome.fields.or(earlier);
         }
-        Ok(Attempted { outcome, logs: logs.take().map(|(_, lines)| lines), is_saved })
+        Ok(Attempted { outcome, logs: logs.take().map(|(_, lines)| lines), saved_reports })
     }
 
     async fn store_logs(&self, lease: Lease, logs: &RunLogs) {

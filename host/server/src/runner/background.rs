@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::OwnedSemaphorePermit;
-use walker_model::{Code, Ended, Failure, Json, NodeId, Outcome, TenantId, Usage, WalkerId};
-use walker_sandbox::{HostFault, Job};
+use walker_model::{Code, Ended, Failure, Json, NodeId, Outcome, TenantId, WalkerId};
+use walker_sandbox::{HostFault, Job, Module};
 
 use super::attempt::{Attempted, Setting};
 use crate::host::Host;
-use crate::queue::{Accepted, Fenced, MAX_ATTEMPTS};
+use crate::queue::{Accepted, Fenced, MAX_LOSSES};
 use crate::store::Lease;
+use crate::store::attempts::{FailedAttempt, Released, Retry};
 use crate::store::claim::{Claimed, Input};
 use crate::store::complete::ResultRow;
+use crate::store::ending::cancelled;
 
 /// Before a walker is tried again that failed through a fault of this host.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
@@ -24,6 +26,15 @@ struct Run {
     tenant: TenantId,
     claimed_at: DateTime<Utc>,
     input: Input,
+}
+
+/// What an attempt needs.
+struct Prepared {
+    module: Module,
+    job: Job,
+    setting: Setting,
+    /// What its author allows should it fail.
+    retries: Option<Retry>,
 }
 
 impl Host {
@@ -69,14 +80,20 @@ impl Host {
     /// Runs an async walker and commits what came of it.
     async fn run(self: Arc<Self>, run: Run, slot: OwnedSemaphorePermit) {
         let (lease, root, claimed_at) = (run.lease, run.input.root, run.claimed_at);
-        let (_place, stop) = self.running.enter(lease.id);
+        let (place, stop) = self.running.enter(lease.id, lease.attempt);
         let attempted = match self.prepare(run).await {
-            Ok((module, job, setting)) => self.attempt(module, job, setting, stop.clone()).await,
+            Ok(Prepared { module, job, setting, retries }) => {
+                self.attempt(module, job, setting, stop.clone()).await.map(|attempted| (attempted, retries))
+            }
             Err(fault) => Err(HostFault::Failed(fault)),
         };
-        let Attempted { outcome, logs, is_saved } = match attempted {
+        let (Attempted { mut outcome, logs, saved_reports }, retries) = match attempted {
             // Stopped because this host stops: it is handed back, not ended.
-            Ok(Attempted { outcome, .. }) if self.is_stopping() && was_stopped(&outcome) => return,
+            Ok((Attempted { outcome, .. }, _))
+                if self.is_stopping() && was_stopped(&outcome) && !place.is_cancelled() =>
+            {
+                return;
+            }
             Ok(attempted) => attempted,
             Err(HostFault::Fenced) => {
                 tracing::info!(walker = %lease.id, "walker {} was taken over; this attempt writes nothing", lease.id);
@@ -84,15 +101,40 @@ impl Host {
             }
             Err(HostFault::Failed(fault)) => {
                 tracing::error!(walker = %lease.id, fault, "walker {} could not be run", lease.id);
-                if lease.attempt < MAX_ATTEMPTS {
-                    return self.give_back(lease).await;
-                }
-                let message = format!("the host could not run it, {MAX_ATTEMPTS} times in a row");
-                Attempted { outcome: self.ended_badly(Code::HostLost, message), logs: None, is_saved: true }
+                return self.give_back(lease).await;
             }
         };
-        let result = ResultRow::new(root, claimed_at, &outcome, logs);
-        match self.writers.complete(lease, result, is_saved, slot).await {
+        if let (Some(failure), Some(retry), false) = (outcome.failure(), retries, place.is_cancelled())
+            && failure.code.counts_for_retries()
+        {
+            let attempt = FailedAttempt {
+                lease,
+                root,
+                started: claimed_at,
+                failure: failure.clone(),
+                usage: Json::of(&(outcome.usage, outcome.limits)),
+                logs: logs.clone(),
+                retry,
+            };
+            // Without a yes it ends as it failed; if the yes got lost, its lease is gone and that writes nothing.
+            if self.writers.again(attempt).await.unwrap_or(false) {
+                self.slots.queued();
+                return;
+            }
+        }
+        if place.is_cancelled() {
+            cancel(&mut outcome);
+        }
+        let result = ResultRow::new(root, claimed_at, &outcome, logs.clone(), saved_reports);
+        let lease_to_end = if place.is_cancelled() { lease.to_stop() } else { lease };
+        let mut written = self.writers.complete(lease_to_end, result, slot).await;
+        if matches!(written, Ok(Fenced::Lost)) && !place.is_cancelled() {
+            // Cancelled at the last moment: whoever cancelled it was told so.
+            cancel(&mut outcome);
+            let result = ResultRow::new(root, claimed_at, &outcome, logs, saved_reports);
+            written = self.writers.complete(lease.to_stop(), result, ()).await;
+        }
+        match written {
             Ok(Fenced::Written) => {}
             Ok(Fenced::Lost) => {
                 tracing::info!(walker = %lease.id, "the result of walker {} came too late and was not stored", lease.id);
@@ -100,20 +142,20 @@ impl Host {
             Err(error) => {
                 tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "the database refused the result of walker {}", lease.id);
                 // Another attempt would end the same way, so it ends now, without what was refused.
-                let outcome = self.ended_badly(Code::LimitOutput, "what it left behind could not be stored");
-                let result = ResultRow::new(root, claimed_at, &outcome, None);
-                if self.writers.complete(lease, result, true, ()).await.is_err() {
+                let failure = Failure::new(Code::LimitOutput, "what it left behind could not be stored");
+                if !self.end(lease, &failure).await || !self.end(lease.to_stop(), &cancelled()).await {
                     self.give_back(lease).await;
                 }
             }
         }
     }
 
-    async fn prepare(&self, run: Run) -> Result<(walker_sandbox::Module, Job, Setting), String> {
+    async fn prepare(&self, run: Run) -> Result<Prepared, String> {
         let Run { lease, tenant, input, .. } = run;
         let entry = self.catalog.pinned(input.module_id, input.module_version, &input.walker).await;
         let entry = entry.map_err(|error| error.to_string())?.ok_or("its module's version is no longer stored")?;
         let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| error.to_string())?;
+        let saved_reports = input.is_saved.then(|| i32::try_from(input.reports.len()).unwrap_or(i32::MAX));
         let job = Job {
             id: WalkerId { name: input.walker, uuid: lease.id },
             node_id: input.node,
@@ -125,34 +167,55 @@ impl Host {
             limits: entry.definition.limits(self.limits),
             seed: rand::random(),
         };
-        Ok((module, job, Setting { tenant, lease: Some(lease), depth: 1, is_saved: input.is_saved }))
+        let retries = entry.definition.retries().map(|asked| Retry {
+            times: asked.times,
+            backoff: Duration::from_millis(asked.backoff_ms),
+            max_backoff: Duration::from_millis(asked.max_backoff_ms),
+        });
+        Ok(Prepared { module, job, setting: Setting { tenant, lease: Some(lease), depth: 1, saved_reports }, retries })
     }
 
-    /// Lets a walker be tried again. Whoever else could free it would wait for this host's death, so that a database
-    /// that is away is waited for.
-    async fn give_back(&self, lease: Lease) {
-        while let Err(error) = self.store.release(lease, FAULT_PAUSE).await {
-            // A host that stops hands back all it holds.
-            if !error.is_unavailable() || self.is_stopping() {
-                tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not give walker {} back", lease.id);
-                break;
+    /// Ends a walker that this host holds, with what it last saved. `false`: that could not be written either.
+    async fn end(&self, lease: Lease, failure: &Failure) -> bool {
+        match self.store.end(lease, failure).await {
+            Ok(ended) => {
+                if ended {
+                    self.waiters.ended(lease.id);
+                } else {
+                    tracing::info!(walker = %lease.id, "the end of walker {} came too late and was not stored", lease.id);
+                }
+                true
             }
-            tracing::warn!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not give walker {} back; trying again", lease.id);
-            tokio::time::sleep(FAULT_PAUSE).await;
+            Err(error) => {
+                tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not end walker {}", lease.id);
+                false
+            }
         }
-        self.slots.queued();
     }
 
-    /// An outcome that the host itself decides.
-    fn ended_badly(&self, code: Code, message: impl Into<String>) -> Outcome {
-        Outcome {
-            ended: Ended::Failed(Failure::new(code, message)),
-            fields: None,
-            reports: Vec::<Json>::new(),
-            http_status: None,
-            custom: None,
-            usage: Usage::default(),
-            limits: self.limits,
+    /// Lets a walker be tried again, unless hosts failed it too often. Whoever else could free it would wait for this
+    /// host's death, so that a database that is away is waited for.
+    async fn give_back(&self, lease: Lease) {
+        loop {
+            match self.store.release(lease, FAULT_PAUSE, MAX_LOSSES).await {
+                Ok(Released::Waiting) => break self.slots.queued(),
+                Ok(Released::NotAgain) => {
+                    let message = format!("the host could not run it, in {MAX_LOSSES} attempts");
+                    self.end(lease, &Failure::new(Code::HostLost, message)).await;
+                    // Cancelled meanwhile; nothing of it runs any more.
+                    self.end(lease.to_stop(), &cancelled()).await;
+                    break;
+                }
+                Err(error) if error.is_unavailable() && !self.is_stopping() => {
+                    tracing::warn!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not give walker {} back; trying again", lease.id);
+                    tokio::time::sleep(FAULT_PAUSE).await;
+                }
+                // A host that stops hands back all it holds.
+                Err(error) => {
+                    tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not give walker {} back", lease.id);
+                    break;
+                }
+            }
         }
     }
 }
@@ -160,4 +223,12 @@ impl Host {
 /// Whether a run ended because it was asked to.
 fn was_stopped(outcome: &Outcome) -> bool {
     outcome.failure().is_some_and(|failure| failure.code == Code::Cancelled)
+}
+
+/// However the run ended: its walker was cancelled first.
+fn cancel(outcome: &mut Outcome) {
+    if !was_stopped(outcome) {
+        outcome.ended = Ended::Failed(cancelled());
+        outcome.http_status = None;
+    }
 }

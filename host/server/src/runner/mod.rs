@@ -7,3 +7,4 @@ mod running;
 mod sync;
 
 pub(crate) use running::Running;
+pub(crate) use sync::Recording;

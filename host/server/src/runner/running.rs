@@ -1,31 +1,40 @@
 //! The runs of this host, so that they can be stopped and waited for.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
 use walker_sandbox::Stop;
 
-/// The runs of this host.
+/// The runs of this host. A walker that was cancelled and retried may have two for a moment: each attempt is one.
 #[derive(Default)]
 pub(crate) struct Running {
-    runs: Mutex<HashMap<Uuid, Stop>>,
+    runs: Mutex<HashMap<(Uuid, i16), Run>>,
     left: Notify,
+}
+
+struct Run {
+    stop: Stop,
+    is_cancelled: Arc<AtomicBool>,
 }
 
 /// A run's place in the list, left when dropped.
 pub(super) struct Place<'a> {
     running: &'a Running,
-    id: Uuid,
+    key: (Uuid, i16),
+    is_cancelled: Arc<AtomicBool>,
 }
 
 impl Running {
     /// Enters a run.
-    pub(super) fn enter(&self, id: Uuid) -> (Place<'_>, Stop) {
+    pub(super) fn enter(&self, id: Uuid, attempt: i16) -> (Place<'_>, Stop) {
         let stop = Stop::default();
-        self.lock().insert(id, stop.clone());
-        (Place { running: self, id }, stop)
+        let is_cancelled = Arc::<AtomicBool>::default();
+        let key = (id, attempt);
+        self.lock().insert(key, Run { stop: stop.clone(), is_cancelled: is_cancelled.clone() });
+        (Place { running: self, key, is_cancelled }, stop)
     }
 
     /// How many there are.
@@ -33,10 +42,19 @@ impl Running {
         self.lock().len()
     }
 
+    /// Asks one to end, because its walker was cancelled. `false`: it is not here (yet, or any more).
+    pub(crate) fn cancel(&self, id: Uuid, attempt: i16) -> bool {
+        let runs = self.lock();
+        let Some(run) = runs.get(&(id, attempt)) else { return false };
+        run.is_cancelled.store(true, Ordering::Release);
+        run.stop.stop();
+        true
+    }
+
     /// Asks all of them to end.
     pub(crate) fn stop_all(&self) {
-        for stop in self.lock().values() {
-            stop.stop();
+        for run in self.lock().values() {
+            run.stop.stop();
         }
     }
 
@@ -53,14 +71,21 @@ impl Running {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Stop>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Uuid, i16), Run>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place<'_> {
+    /// Whether its walker was cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Acquire)
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.running.lock().remove(&self.id);
+        self.running.lock().remove(&self.key);
         self.running.left.notify_waiters();
     }
 }

@@ -17,6 +17,15 @@ use crate::store::complete::ResultRow;
 /// How long a caller waits for a free slot before it is told to come back.
 const SLOT_WAIT: Duration = Duration::from_secs(10);
 
+/// How long the commit of a result may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recording {
+    /// As long as a request waits. Whether it was committed after all is unknown then.
+    InTime,
+    /// As long as it takes: afterwards it is known.
+    Sure,
+}
+
 impl Host {
     /// A slot for a walker whose caller waits.
     pub(crate) async fn slot_for_caller(&self) -> Result<OwnedSemaphorePermit, Error> {
@@ -32,6 +41,18 @@ impl Host {
         depth: u32,
         slot: Option<OwnedSemaphorePermit>,
     ) -> Result<(WalkerId, Outcome), Error> {
+        self.run_recorded(actor, ready, depth, slot, Recording::InTime).await
+    }
+
+    /// The same, for a caller who says how long the commit may take.
+    pub(crate) async fn run_recorded(
+        self: &Arc<Self>,
+        actor: &Actor,
+        ready: Ready,
+        depth: u32,
+        slot: Option<OwnedSemaphorePermit>,
+        recording: Recording,
+    ) -> Result<(WalkerId, Outcome), Error> {
         let id = ready.id();
         let Ready { entry, walker } = ready;
         let limits = entry.definition.limits(self.limits);
@@ -39,7 +60,7 @@ impl Host {
             return Err(Error::TooDeep(limits.call_depth));
         }
         let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| Error::Fault(error.to_string()))?;
-        let (_place, stop) = self.running.enter(id.uuid);
+        let (_place, stop) = self.running.enter(id.uuid, 1);
         let job = Job {
             id: id.clone(),
             node_id: walker.node.clone(),
@@ -51,15 +72,19 @@ impl Host {
             limits,
             seed: rand::random(),
         };
-        let setting = Setting { tenant: actor.tenant, lease: None, depth, is_saved: false };
+        let setting = Setting { tenant: actor.tenant, lease: None, depth, saved_reports: None };
         let executed_date = Utc::now();
-        let Attempted { outcome, logs, .. } =
+        let Attempted { outcome, logs, saved_reports } =
             self.attempt(module, job, setting, stop).await.map_err(|fault| match fault {
                 HostFault::Failed(fault) => Error::Fault(fault),
                 HostFault::Fenced => Error::Fault("the run was stopped".into()),
             })?;
         drop(slot);
-        self.writers.record(walker, ResultRow::new(actor.root, executed_date, &outcome, logs)).await?;
+        let result = ResultRow::new(actor.root, executed_date, &outcome, logs, saved_reports);
+        match recording {
+            Recording::InTime => self.writers.record(walker, result).await?,
+            Recording::Sure => self.writers.record_surely(walker, result).await?,
+        }
         self.waiters.ended(id.uuid);
         Ok((id, outcome))
     }

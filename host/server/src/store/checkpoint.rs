@@ -18,11 +18,12 @@ pub(crate) struct Checkpoint {
     pub(crate) reports: Json,
 }
 
+/// Also while it is to be stopped (a negative owner): what it saves until then counts.
 pub(crate) const CHECKPOINT: &str = "
 insert into checkpoints (id, attempt, fields, reports)
 select u.id, u.attempt, u.fields, u.reports
 from unnest($1::uuid[], $2::int4[], $3::int2[], $4::json[], $5::json[]) u(id, owner, attempt, fields, reports)
-join queue q on q.id = u.id and q.owner = u.owner and q.attempt = u.attempt
+join queue q on q.id = u.id and abs(q.owner) = u.owner and q.attempt = u.attempt
 on conflict (id) do update
     set attempt = excluded.attempt, fields = excluded.fields, reports = excluded.reports, saved_at = now()
 returning id";

@@ -25,11 +25,19 @@ pub(crate) struct ResultRow {
     pub(crate) failure: Option<Json>,
     pub(crate) usage: Json,
     pub(crate) logs: Option<Json>,
+    /// How many of the reports its last checkpoint held; `None`: it saved nothing.
+    pub(crate) saved_reports: Option<i32>,
 }
 
 impl ResultRow {
     /// The row for an outcome. `logs` are the lines not stored elsewhere.
-    pub(crate) fn new(root: Uuid, executed_date: DateTime<Utc>, outcome: &Outcome, logs: Option<Json>) -> Self {
+    pub(crate) fn new(
+        root: Uuid,
+        executed_date: DateTime<Utc>,
+        outcome: &Outcome,
+        logs: Option<Json>,
+        saved_reports: Option<i32>,
+    ) -> Self {
         let failure = outcome.failure();
         Self {
             root,
@@ -48,6 +56,7 @@ impl ResultRow {
             failure: failure.map(Json::of),
             usage: Json::of(&(outcome.usage, outcome.limits)),
             logs,
+            saved_reports,
         }
     }
 
@@ -62,30 +71,40 @@ impl ResultRow {
 pub(crate) const COMPLETE: &str = "
 with u as materialized (
     select * from unnest($1::uuid[], $2::int4[], $3::int2[], $4::uuid[], $5::int2[], $6::int2[], $7::timestamptz[], $8::json[],
-                         $9::json[], $10::json[], $11::text[], $12::json[], $13::json[], $14::json[], $15::bool[])
-        u(id, owner, attempt, root_id, status, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved)),
+                         $9::json[], $10::json[], $11::text[], $12::json[], $13::json[], $14::json[], $15::int4[])
+        u(id, owner, attempt, root_id, status, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports)),
 d as (
     delete from queue q using u where q.id = u.id and q.owner = u.owner and q.attempt = u.attempt
     returning u.*, q.tenant_id),
 c as (
-    delete from checkpoints c using d where d.saved and c.id = d.id)
-insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs)
-select id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs from d
+    delete from checkpoints c using d where d.saved_reports is not null and c.id = d.id)
+insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports)
+select id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports from d
 returning id";
 
 /// Writes all results whose lease still holds; says of each whether it was written.
-/// `saved` tells that the run may have a checkpoint.
 pub(crate) async fn complete(
     session: &mut Session,
     statement: &Statement,
-    rows: &[(Lease, &ResultRow, bool)],
+    rows: &[(Lease, &ResultRow)],
     again: bool,
 ) -> Result<Vec<bool>, Error> {
-    let leases: Leases = rows.iter().map(|(lease, ..)| *lease).collect();
-    let columns = ResultColumns::of(rows.iter().map(|(_, row, _)| *row));
-    let saved: Vec<bool> = rows.iter().map(|(_, _, saved)| *saved).collect();
-    let ResultColumns { roots, statuses, https, dates, fields, reports, customs, errors, failures, usages, logs } =
-        &columns;
+    let leases: Leases = rows.iter().map(|(lease, _)| *lease).collect();
+    let columns = ResultColumns::of(rows.iter().map(|(_, row)| *row));
+    let ResultColumns {
+        roots,
+        statuses,
+        https,
+        dates,
+        fields,
+        reports,
+        customs,
+        errors,
+        failures,
+        usages,
+        logs,
+        saved_reports,
+    } = &columns;
     let written = session
         .query(
             statement,
@@ -104,7 +123,7 @@ pub(crate) async fn complete(
                 failures,
                 usages,
                 logs,
-                &saved,
+                saved_reports,
             ],
         )
         .await?;
@@ -119,7 +138,7 @@ pub(crate) async fn complete(
             .await?;
         written.extend(earlier.iter().map(|row| row.get::<_, Uuid>(0)));
     }
-    Ok(rows.iter().map(|(lease, ..)| written.contains(&lease.id)).collect())
+    Ok(rows.iter().map(|(lease, _)| written.contains(&lease.id)).collect())
 }
 
 /// The rows' columns, as `unnest` takes them.
@@ -135,6 +154,7 @@ pub(super) struct ResultColumns<'a> {
     pub(super) failures: Vec<Option<Sql<&'a Json>>>,
     pub(super) usages: Vec<Sql<&'a Json>>,
     pub(super) logs: Vec<Option<Sql<&'a Json>>>,
+    pub(super) saved_reports: Vec<Option<i32>>,
 }
 
 impl<'a> ResultColumns<'a> {
@@ -151,7 +171,8 @@ impl<'a> ResultColumns<'a> {
             errors: rows.clone().map(|row| row.error.as_deref()).collect(),
             failures: rows.clone().map(|row| optional(&row.failure)).collect(),
             usages: rows.clone().map(|row| Sql(&row.usage)).collect(),
-            logs: rows.map(|row| optional(&row.logs)).collect(),
+            logs: rows.clone().map(|row| optional(&row.logs)).collect(),
+            saved_reports: rows.map(|row| row.saved_reports).collect(),
         }
     }
 }

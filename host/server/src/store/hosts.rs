@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::ending::{Ending, cancelled, ending};
 use super::{Error, Session, Store};
 
 /// One start of one host process.
@@ -25,6 +26,14 @@ impl Store {
     pub async fn leave(&self, host: HostId) -> Result<u64, Error> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
+        // What it was to stop, and had no time for.
+        let failure = cancelled();
+        transaction
+            .execute(
+                &ending("delete from queue q where q.owner = -$5::int4"),
+                &Ending::new(&failure).values(&[&host.0]),
+            )
+            .await?;
         transaction.execute("delete from hosts where id = $1", &[&host.0]).await?;
         // The attempt did not fail; it was handed back.
         let freed = transaction

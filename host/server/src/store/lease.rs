@@ -15,6 +15,13 @@ pub struct Lease {
     pub attempt: i16,
 }
 
+impl Lease {
+    /// The same once its walker is to be stopped: the right to end it as cancelled, and in no other way.
+    pub(crate) fn to_stop(self) -> Self {
+        Self { owner: HostId(-self.owner.0), ..self }
+    }
+}
+
 /// The columns of many leases, as statements take them.
 pub(super) struct Leases {
     pub(super) ids: Vec<Uuid>,

@@ -1,22 +1,22 @@
-//! Hears what other hosts announce.
+//! Hears what other hosts announce, and announces.
 
 use futures::{StreamExt, stream};
 use tokio_postgres::{AsyncMessage, NoTls};
 
-use super::{Error, Store};
+use super::{Error, Session, Store};
 
 impl Store {
-    /// Listens on a channel until the connection ends; `hear` gets each payload.
+    /// Listens on channels until the connection ends; `hear` gets each announcement's channel and payload.
     /// `ready` is called once listening, when everything known from before may be out of date.
     pub(crate) async fn listen(
         &self,
-        channel: &str,
+        channels: &[&str],
         ready: impl FnOnce(),
-        mut hear: impl FnMut(&str),
+        mut hear: impl FnMut(&str, &str),
     ) -> Result<(), Error> {
         let (client, mut connection) = self.config.connect(NoTls).await?;
         let mut messages = stream::poll_fn(move |context| connection.poll_message(context)).boxed();
-        let listen = format!("listen {channel}");
+        let listen = channels.iter().map(|channel| format!("listen {channel}")).collect::<Vec<_>>().join("; ");
         let start = client.batch_execute(&listen);
         tokio::pin!(start);
         let mut ready = Some(ready);
@@ -29,12 +29,31 @@ impl Store {
                     }
                 }
                 message = messages.next() => match message {
-                    Some(Ok(AsyncMessage::Notification(notification))) => hear(notification.payload()),
+                    Some(Ok(AsyncMessage::Notification(heard))) => hear(heard.channel(), heard.payload()),
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(error.into()),
                     None => return Ok(()),
                 }
             }
         }
+    }
+
+    /// Announces something on a connection kept for it. Nothing durable: whoever misses it finds out by polling.
+    pub(crate) async fn announce(
+        &self,
+        session: &mut Option<Session>,
+        channel: &str,
+        payload: &str,
+    ) -> Result<(), Error> {
+        let session = match session {
+            Some(session) => session,
+            None => {
+                let new = self.session().await?;
+                new.batch_execute("set synchronous_commit = off").await?;
+                session.insert(new)
+            }
+        };
+        session.execute("select pg_notify($1, $2)", &[&channel, &payload]).await?;
+        Ok(())
     }
 }

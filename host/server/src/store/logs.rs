@@ -43,7 +43,7 @@ pub(crate) const LOG: &str = "
 insert into logs (id, attempt, seq, lines)
 select u.id, u.attempt, u.seq, u.lines
 from unnest($1::uuid[], $2::int4[], $3::int2[], $4::int4[], $5::json[]) u(id, owner, attempt, seq, lines)
-join queue q on q.id = u.id and q.owner = u.owner and q.attempt = u.attempt
+join queue q on q.id = u.id and abs(q.owner) = u.owner and q.attempt = u.attempt
 on conflict do nothing";
 
 /// Stores all chunks whose lease still holds.
@@ -67,7 +67,9 @@ impl Store {
             .prepare_cached(
                 "select r.attempt, r.logs, r.id is not null ended,
                         (select json_agg(json_build_object('attempt', l.attempt, 'lines', l.lines) order by l.attempt, l.seq)
-                         from logs l where l.id = w.id) chunks
+                         from (select l.attempt, l.seq, l.lines from logs l where l.id = w.id
+                               union all
+                               select a.attempt, null, a.logs from attempts a where a.id = w.id and a.logs is not null) l) chunks
                  from walkers w left join results r on r.id = w.id
                  where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)",
             )

@@ -2,11 +2,17 @@
 //!
 //! Decides nothing: who may do what, and when, is asked and answered above.
 
+pub(crate) mod attempts;
+pub(crate) mod cancel;
 pub(crate) mod checkpoint;
 pub(crate) mod claim;
 pub(crate) mod complete;
+pub(crate) mod ending;
+mod forget;
+pub(crate) mod groups;
 pub(crate) mod hosts;
 pub(crate) mod intake;
+pub(crate) mod keys;
 mod lease;
 mod listen;
 pub(crate) mod logs;
@@ -15,7 +21,6 @@ pub(crate) mod modules;
 mod partitions;
 mod read;
 pub(crate) mod record;
-pub(crate) mod recover;
 mod session;
 mod tenants;
 mod tokens;
@@ -31,7 +36,7 @@ pub use hosts::HostId;
 pub use lease::Lease;
 pub use logs::{LogEntry, Logs};
 pub use modules::{ModuleView, VersionView};
-pub use read::{ListFilter, ModuleRef, RunView, WalkerView};
+pub use read::{AttemptView, ListFilter, ModuleRef, RunView, WalkerView};
 pub(crate) use session::Session;
 pub use tenants::Tenant;
 pub use tokens::{Bearer, KeyRow, Token};

@@ -1,6 +1,7 @@
 //! Reads walkers back, as far as the actor may see them.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json as Sql, ToSql};
 use uuid::Uuid;
@@ -32,10 +33,28 @@ pub struct RunView {
     pub finished_date: Option<DateTime<Utc>>,
     /// What ran.
     pub module: ModuleRef,
+    pub(crate) module_id: i64,
     /// What it used and what it was allowed, once it ended.
     pub usage: Option<(Usage, Limits)>,
     /// How it failed, if it did.
     pub failure: Option<Failure>,
+    /// Its earlier attempts, oldest first.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// An attempt after which another one followed.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct AttemptView {
+    /// Its number.
+    pub attempt: u16,
+    /// When it began.
+    pub started: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub ended: DateTime<Utc>,
+    /// Why.
+    pub code: String,
+    /// The same in one sentence.
+    pub error: Option<String>,
 }
 
 /// One version of a module.
@@ -74,7 +93,13 @@ select w.id, w.walker, w.node_kind, w.node_id, w.root_id, w.execute_date,
        coalesce(r.executed_date, q.claimed_at) executed_date,
        coalesce(r.attempt, q.attempt) attempt,
        q.owner is not null is_running,
-       m.name module_name, w.module_version, v.sha256
+       m.name module_name, w.module_id, w.module_version, v.sha256,
+       -- most walkers end in their first attempt, and nothing is looked up for them
+       case when coalesce(r.attempt, q.attempt) > 1 or r.status = 4 or q.owner is null and q.attempt > 0 then
+           (select json_agg(json_build_object('attempt', a.attempt, 'started', a.started, 'ended', a.ended, 'code', a.code, 'error', a.error)
+                            order by a.attempt)
+            from attempts a where a.id = w.id)
+       end attempts
 from w
 left join queue q on q.id = w.id
 left join results r on r.id = w.id
@@ -184,6 +209,8 @@ fn view(row: &Row) -> Result<WalkerView, Error> {
             module: ModuleRef { name: row.try_get("module_name")?, version: row.try_get("module_version")?, sha256 },
             usage: optional(row, "usage")?,
             failure: optional(row, "failure")?,
+            attempts: optional(row, "attempts")?.unwrap_or_default(),
+            module_id: row.try_get("module_id")?,
         },
     })
 }

@@ -47,6 +47,21 @@ impl Fields {
         })
     }
 
+    /// A text that may be left out or null; `read` says what it expected.
+    pub(crate) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.known.push(name);
+        let read = match self.left.remove(name)? {
+            Value::Null => return None,
+            Value::String(text) => read(&text),
+            other => Err(format!("expected a text, found {}", kind(&other))),
+        };
+        read.map_err(|detail| self.wrong(name, detail)).ok()
+    }
+
     /// A list of texts that must be there; `read` says what it expected of one.
     pub(crate) fn list<T>(&mut self, name: &'static str, read: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let values = self.required(name, "a list of texts", |value| match value {

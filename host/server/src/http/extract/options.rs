@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName};
 use chrono::{DateTime, TimeDelta, Utc};
 use walker_model::Json;
 
+use super::key::KeyedRequest;
 use super::query::Params;
 use crate::http::problem::{Kind, Problem};
 
@@ -19,8 +20,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The same as for a custom value that a walker sets.
 const MAX_CUSTOM: usize = 4 << 10;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const WALKER_CUSTOM: HeaderName = HeaderName::from_static("walker-custom");
+pub(super) const WALKER_CUSTOM: HeaderName = HeaderName::from_static("walker-custom");
 
 /// What a caller asks of an invocation beyond its fields.
 #[derive(Debug, Default)]
@@ -31,29 +31,45 @@ pub(crate) struct Options {
     pub(crate) execute_date: Option<DateTime<Utc>>,
     /// Answer only when it has ended, or after that long.
     pub(crate) wait: Option<Duration>,
+    /// Do it once only.
+    pub(crate) key: Option<KeyedRequest>,
 }
+
+/// The same for a batch, which nobody can wait for.
+#[derive(Debug)]
+pub(crate) struct BatchOptions(pub(crate) Options);
 
 impl<S: Sync> FromRequestParts<S> for Options {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        if parts.headers.contains_key(IDEMPOTENCY_KEY) {
-            return Err(Problem::new(Kind::NotImplemented, "the Idempotency-Key header is not supported yet"));
-        }
-        let params = Params::read(&parts.uri, &["execute_date", "delay", "wait", "priority"])?;
-        if params.text("priority").is_some() {
-            return Err(Problem::new(Kind::NotImplemented, "the query parameter priority is not supported yet"));
-        }
-        let execute_date = match (params.time("execute_date")?, params.with("delay", super::parse_duration)?) {
-            (Some(_), Some(_)) => {
-                return Err(Problem::new(Kind::QueryInvalid, "give execute_date or delay, not both"));
-            }
-            (Some(date), None) => Some(date),
-            (None, Some(delay)) => Some(after(delay)?),
-            (None, None) => None,
-        };
-        Ok(Self { custom: custom(&parts.headers)?, execute_date, wait: wait(&params)? })
+        read(parts, &["execute_date", "delay", "wait", "priority"])
     }
+}
+
+impl<S: Sync> FromRequestParts<S> for BatchOptions {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        read(parts, &["execute_date", "delay", "priority"]).map(Self)
+    }
+}
+
+fn read(parts: &Parts, known: &[&str]) -> Result<Options, Problem> {
+    let params = Params::read(&parts.uri, known)?;
+    if params.text("priority").is_some() {
+        return Err(Problem::new(Kind::NotImplemented, "the query parameter priority is not supported yet"));
+    }
+    let execute_date = match (params.time("execute_date")?, params.with("delay", super::parse_duration)?) {
+        (Some(_), Some(_)) => {
+            return Err(Problem::new(Kind::QueryInvalid, "give execute_date or delay, not both"));
+        }
+        (Some(date), None) => Some(date),
+        (None, Some(delay)) => Some(after(delay)?),
+        (None, None) => None,
+    };
+    let (wait, key) = (wait(&params)?, KeyedRequest::read(parts)?);
+    Ok(Options { custom: custom(&parts.headers)?, execute_date, wait, key })
 }
 
 /// How long to wait for a walker's end.
@@ -111,7 +127,7 @@ mod tests {
         let long = format!("\"{}\"", "x".repeat(MAX_CUSTOM));
         let one = |name: &'static str, value| vec![(name, value)];
         for (query, headers, kind) in [
-            ("", one("Idempotency-Key", "k"), Kind::NotImplemented),
+            ("", one("Idempotency-Key", "a b"), Kind::KeyInvalid),
             ("priority=high", vec![], Kind::NotImplemented),
             ("wait=61s", vec![], Kind::QueryInvalid),
             ("wait=soon", vec![], Kind::QueryInvalid),

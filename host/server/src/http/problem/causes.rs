@@ -7,6 +7,7 @@ use std::error::Error as StdError;
 use axum::extract::rejection::PathRejection;
 
 use super::{FieldError, Kind, Problem};
+use crate::control;
 use crate::identity::{self, Denied};
 use crate::invoke::{self, FieldProblem};
 use crate::modules;
@@ -88,8 +89,26 @@ impl From<invoke::Error> for Problem {
             Error::NotAsync(_) => Kind::WalkerNotAsync,
             Error::TooDeep(_) => Kind::CallsTooDeep,
             Error::Busy => Kind::Busy,
+            Error::KeyReused => Kind::KeyReused,
+            Error::KeyInProgress => Kind::KeyInProgress,
+            Error::KeyForgotten => Kind::WalkerNotFound,
         };
         debug_assert_eq!(kind.code(), error.code(), "HTTP and guests see one code");
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<control::Error> for Problem {
+    fn from(error: control::Error) -> Self {
+        use control::Error;
+        let kind = match &error {
+            Error::Unknown => Kind::WalkerNotFound,
+            Error::HasEnded(_) => Kind::WalkerHasEnded,
+            Error::IsLive(..) => Kind::WalkerIsLive,
+            Error::IsCompleted => Kind::WalkerIsCompleted,
+            Error::Busy => Kind::Busy,
+            Error::Store(cause) => return database(cause),
+        };
         Self::new(kind, error.to_string())
     }
 }
@@ -140,6 +159,9 @@ mod tests {
             Error::NotAsync("x".into()),
             Error::TooDeep(8),
             Error::Busy,
+            Error::KeyReused,
+            Error::KeyInProgress,
+            Error::KeyForgotten,
             Error::Store(store::Error::Unavailable("x".into())),
             Error::Store(store::Error::Corrupt("x".into())),
             Error::Fault("x".into()),

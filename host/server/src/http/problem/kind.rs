@@ -56,6 +56,10 @@ kinds! {
 
     WalkerNameTaken = "walker.name_taken", 409, "Another module has a walker of this name";
     UserExists = "user.exists", 409, "There already is such a user";
+    WalkerHasEnded = "walker.has_ended", 409, "The walker has ended already";
+    WalkerIsLive = "walker.is_live", 409, "The walker has not ended";
+    WalkerIsCompleted = "walker.is_completed", 409, "The walker ended well";
+    KeyInProgress = "idempotency.in_progress", 409, "The first request with this key is still running";
     TenantExists = "tenant.exists", 409, "There already is such a tenant";
 
     BodyTooLarge = "body.too_large", 413, "The body is too large";
@@ -67,6 +71,8 @@ kinds! {
     WalkerNotSync = "walker.not_sync", 422, "The walker runs in the background";
     WalkerNotAsync = "walker.not_async", 422, "The walker answers at once";
     CallsTooDeep = "limit.calls", 422, "Walkers call each other too deeply";
+    KeyInvalid = "idempotency.key_invalid", 422, "The Idempotency-Key cannot be used";
+    KeyReused = "idempotency.key_reused", 422, "The Idempotency-Key was used for another request";
     ModuleRejected = "module.rejected", 422, "The module cannot be run";
     ModuleNameInvalid = "module.name_invalid", 422, "The module cannot be called that";
 

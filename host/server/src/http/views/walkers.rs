@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use walker_model::{Json, NodeId, Schedule, Status, WalkerId, micros};
 
 use super::{hex, to_micros};
-use crate::store::{LogEntry, WalkerView};
+use crate::store::{AttemptView, LogEntry, WalkerView};
 
 /// An async walker was accepted: its row is committed.
 #[derive(Serialize, ToSchema)]
@@ -17,6 +17,23 @@ pub(in crate::http) struct Accepted {
     pub(in crate::http) status: u16,
     #[schema(value_type = String, example = "w:sample:550e8400-e29b-41d4-a716-446655440000")]
     pub(in crate::http) walker_id: WalkerId,
+}
+
+/// Async walkers were accepted together: all rows are committed.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct AcceptedBatch {
+    #[schema(example = 200)]
+    pub(in crate::http) status: u16,
+    /// In the order of the request.
+    #[schema(value_type = Vec<String>, example = json!(["w:sample:550e8400-e29b-41d4-a716-446655440000"]))]
+    pub(in crate::http) walker_ids: Vec<WalkerId>,
+}
+
+/// Walkers were cancelled together.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Cancelled {
+    #[schema(example = 3)]
+    pub(in crate::http) cancelled: u64,
 }
 
 /// A sync walker ended well.
@@ -95,6 +112,23 @@ struct Run {
     module: ModuleRef,
     usage: Option<Usage>,
     failure: Option<RunFailure>,
+    /// Those before the latest, oldest first; absent when there were none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    attempts: Vec<Attempt>,
+}
+
+/// An attempt after which another one followed.
+#[derive(Serialize, ToSchema)]
+struct Attempt {
+    attempt: u16,
+    #[serde(with = "micros::option")]
+    started: Option<DateTime<Utc>>,
+    #[serde(with = "micros")]
+    ended: DateTime<Utc>,
+    #[schema(example = "guest.error")]
+    code: String,
+    error: Option<String>,
 }
 
 /// Which code ran.
@@ -150,6 +184,17 @@ impl Walker {
                     backtrace: backtrace.to_vec(),
                     retryable: failure.code.is_retryable(),
                 }),
+                attempts: run
+                    .attempts
+                    .into_iter()
+                    .map(|AttemptView { attempt, started, ended, code, error }| Attempt {
+                        attempt,
+                        started,
+                        ended,
+                        code,
+                        error,
+                    })
+                    .collect(),
             },
         }
     }

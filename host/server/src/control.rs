@@ -1,0 +1,150 @@
+//! What may be done with a walker that was accepted: cancel it, retry it, forget it.
+//!
+//! As far as the actor can see; knows nothing of how a run is stopped.
+
+use chrono::{DateTime, Utc};
+use walker_model::{Status, WalkerId};
+
+use crate::access::Actor;
+use crate::host::Host;
+use crate::store::cancel::{CANCEL_BATCH, CancelFilter, Cancelled, Stands};
+use crate::store::{self, Lease};
+
+/// How often a walker that changes hands is asked again: each time means that a host took it or gave it back.
+const MAX_MOVES: usize = 20;
+
+/// Why nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such walker that the actor may see.
+    #[error("there is no such walker")]
+    Unknown,
+    /// It cannot be cancelled any more.
+    #[error("the walker has ended already: it is {0}")]
+    HasEnded(Status),
+    /// It has not ended yet.
+    #[error("the walker is {0}; only one that has ended can be {1}")]
+    IsLive(Status, &'static str),
+    /// It ended well.
+    #[error("the walker is completed; only a failed or cancelled one can be retried")]
+    IsCompleted,
+    /// It moved between hosts all the time.
+    #[error("the walker could not be held; try again shortly")]
+    Busy,
+    /// The database failed.
+    #[error("the walker could not be changed")]
+    Store(#[from] store::Error),
+}
+
+/// Which walkers to cancel.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel {
+    /// Only those of this name.
+    pub name: Option<String>,
+    /// Only the pending or only the running ones.
+    pub status: Option<Status>,
+    /// Only those accepted before this time.
+    pub before: Option<DateTime<Utc>>,
+}
+
+impl Host {
+    /// Cancels a walker: one that waits never runs, one that runs is stopped within moments of this call.
+    ///
+    /// # Errors
+    /// When there is none within reach, or it has ended.
+    pub async fn cancel(&self, actor: &Actor, id: &WalkerId) -> Result<(), Error> {
+        for _ in 0..MAX_MOVES {
+            match self.store.cancel(actor, id).await? {
+                Cancelled::Ended => self.waiters.ended(id.uuid),
+                Cancelled::Stopping(lease) => self.stop_cancelled(lease),
+                Cancelled::Unknown => return Err(Error::Unknown),
+                Cancelled::TooLate => return Err(Error::HasEnded(self.stands(actor, id).await?)),
+                Cancelled::Moved => continue,
+            }
+            tracing::info!(walker = %id, "walker {id} was cancelled");
+            return Ok(());
+        }
+        Err(Error::Busy)
+    }
+
+    /// Cancels all that match and were accepted before now; answers how many.
+    ///
+    /// # Errors
+    /// When the database fails; some may have been cancelled then.
+    pub async fn cancel_all(&self, actor: &Actor, what: Cancel) -> Result<u64, Error> {
+        let now = self.store.now().await?;
+        let stands = match what.status {
+            Some(Status::Pending) => Some(Stands::Pending),
+            Some(Status::Running) => Some(Stands::Running),
+            _ => None,
+        };
+        let before = what.before.map_or(now, |before| before.min(now));
+        let filter = CancelFilter { name: what.name, stands, before };
+        let (mut count, mut after) = (0, None);
+        loop {
+            let ids = self.store.live(actor, &filter, after).await?;
+            if ids.is_empty() {
+                break;
+            }
+            let cancelled = self.store.cancel_all(&ids, stands).await?;
+            count += (cancelled.ended.len() + cancelled.stopping.len()) as u64;
+            for id in cancelled.ended {
+                self.waiters.ended(id);
+            }
+            for lease in cancelled.stopping {
+                self.stop_cancelled(lease);
+            }
+            if (ids.len() as i64) < CANCEL_BATCH {
+                break;
+            }
+            after = ids.last().copied();
+        }
+        tracing::info!(count, "{count} walkers were cancelled");
+        Ok(count)
+    }
+
+    /// Has a failed or cancelled walker run again, from its last save.
+    ///
+    /// # Errors
+    /// When there is none within reach, it is live, or it ended well.
+    pub async fn retry(&self, actor: &Actor, id: &WalkerId) -> Result<(), Error> {
+        if !self.store.retry(actor, id).await? {
+            return Err(match self.stands(actor, id).await? {
+                Status::Completed => Error::IsCompleted,
+                live @ (Status::Pending | Status::Running) => Error::IsLive(live, "retried"),
+                // It ended between the two statements.
+                Status::Failed | Status::Cancelled => Error::Busy,
+            });
+        }
+        self.slots.queued();
+        Ok(())
+    }
+
+    /// Forgets an ended walker: its record, its output, its earlier attempts.
+    ///
+    /// # Errors
+    /// When there is none within reach, or it is live.
+    pub async fn forget(&self, actor: &Actor, id: &WalkerId) -> Result<(), Error> {
+        match self.store.forget_walker(actor, id).await? {
+            true => Ok(()),
+            false => Err(match self.stands(actor, id).await? {
+                live @ (Status::Pending | Status::Running) => Error::IsLive(live, "forgotten"),
+                _ => Error::Busy,
+            }),
+        }
+    }
+
+    /// Stops the run of a walker that was marked as cancelled, wherever it is.
+    fn stop_cancelled(&self, lease: Lease) {
+        if lease.owner != self.lease.id() {
+            self.cancels.tell(lease.owner);
+        } else if !self.running.cancel(lease.id, lease.attempt) {
+            self.cancels.look();
+        }
+    }
+
+    async fn stands(&self, actor: &Actor, id: &WalkerId) -> Result<Status, Error> {
+        let view = self.store.walker(actor, id).await?;
+        view.map(|view| view.schedule.status).ok_or(Error::Unknown)
+    }
+}

@@ -1,0 +1,149 @@
+//! Invocations with an idempotency key: the first one counts, and is answered again.
+//!
+//! Two requests are the same when their hashes are; what goes into those, the caller of this decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+use walker_model::{Ended, Failure, Limits, Outcome, Status, Usage, WalkerId};
+
+use super::{Error, Invocation, Invoked, Ready};
+use crate::access::Actor;
+use crate::host::Host;
+use crate::queue::{Group, Grouped};
+use crate::runner::Recording;
+use crate::store;
+use crate::store::keys::{Kept, Key};
+
+/// Before trying again to free a key while the database is away.
+const FREE_PAUSE: Duration = Duration::from_secs(1);
+
+/// An answer, and whether it was given before.
+#[derive(Debug)]
+pub(crate) enum Answered<T> {
+    First(T),
+    Again(T),
+}
+
+impl Host {
+    /// As [`invoke`](Self::invoke), but once for each key.
+    pub(crate) async fn invoke_once(
+        self: &Arc<Self>,
+        actor: &Actor,
+        what: Invocation,
+        key: Key,
+    ) -> Result<Answered<Invoked>, Error> {
+        let name = what.walker.clone();
+        let ready = match self.check(actor, what).await {
+            Ok(ready) => ready,
+            // What was accepted once is answered again, even when it would be refused by now.
+            Err(refused) => {
+                return match self.store.key(&key).await? {
+                    Kept::New => Err(refused),
+                    kept => self.answer_again(actor, &name, kept).await,
+                };
+            }
+        };
+        if ready.entry.definition.is_async {
+            return self.accept_once(ready, key).await;
+        }
+        if ready.walker.execute_date.is_some() {
+            return Err(Error::NotDeferrable(ready.walker.walker));
+        }
+        match self.store.keep_key(&key, ready.walker.id, self.lease.id()).await? {
+            Kept::New => {}
+            kept => return self.answer_again(actor, &name, kept).await,
+        }
+        // A task of its own: should the caller go, the answer is still there for when it asks again.
+        let (host, actor) = (self.clone(), *actor);
+        let run = tokio::spawn(async move { host.run_kept(&actor, ready, key).await });
+        run.await.unwrap_or_else(|panic| Err(Error::Fault(panic.to_string()))).map(Answered::First)
+    }
+
+    async fn accept_once(&self, ready: Ready, key: Key) -> Result<Answered<Invoked>, Error> {
+        let id = ready.id();
+        let slot = self.slot_for(&ready);
+        let is_queued = slot.is_none();
+        let group = Group { key: Some(key), walkers: vec![ready.walker] };
+        match self.writers.accept_group(group, slot).await? {
+            Grouped::Stored(_) => {
+                if is_queued {
+                    self.slots.queued();
+                }
+                Ok(Answered::First(Invoked::Accepted(id)))
+            }
+            Grouped::Before(ids) => {
+                let first = ids.first().copied().unwrap_or(id.uuid);
+                Ok(Answered::Again(Invoked::Accepted(WalkerId { uuid: first, ..id })))
+            }
+            Grouped::OtherBody => Err(Error::KeyReused),
+            Grouped::Forgotten => Err(forgotten_now()),
+        }
+    }
+
+    async fn run_kept(self: &Arc<Self>, actor: &Actor, ready: Ready, key: Key) -> Result<Invoked, Error> {
+        let id = ready.walker.id;
+        let ran = match self.slot_for_caller().await {
+            Ok(slot) => self.run_recorded(actor, ready, 1, Some(slot), Recording::Sure).await,
+            Err(busy) => Err(busy),
+        };
+        match ran {
+            Ok((id, outcome)) => {
+                if let Err(error) = self.store.end_key(&key, id.uuid).await {
+                    // Its result says the same.
+                    tracing::debug!(error = &error as &dyn std::error::Error, "could not mark the key of {id}");
+                }
+                Ok(Invoked::Ended { id, outcome: Box::new(outcome) })
+            }
+            Err(error) => {
+                self.free_key(&key, id).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The walker came to nothing: whoever asks again starts anew.
+    async fn free_key(&self, key: &Key, walker: Uuid) {
+        while let Err(error) = self.store.free_key(key, walker).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not free the key of walker {walker}");
+            // Keys of a host that is gone are free.
+            if !error.is_unavailable() || self.is_stopping() {
+                return;
+            }
+            tokio::time::sleep(FREE_PAUSE).await;
+        }
+    }
+
+    /// The answer that was given, from what is stored.
+    async fn answer_again(&self, actor: &Actor, name: &str, kept: Kept) -> Result<Answered<Invoked>, Error> {
+        let ids = match kept {
+            Kept::Walkers(ids) => ids,
+            Kept::OtherBody => return Err(Error::KeyReused),
+            Kept::New | Kept::Running => return Err(Error::KeyInProgress),
+        };
+        let uuid = ids.first().copied().ok_or_else(|| Error::Fault("a key without a walker".into()))?;
+        let id = WalkerId { name: name.to_owned(), uuid };
+        let view = self.store.walker(actor, &id).await?.ok_or(Error::KeyForgotten)?;
+        let entry = self.catalog.pinned_as(&view).await?;
+        if entry.is_none_or(|entry| entry.definition.is_async) {
+            return Ok(Answered::Again(Invoked::Accepted(id)));
+        }
+        let schedule = view.schedule;
+        let ended = match (schedule.status, view.run.failure) {
+            (Status::Pending | Status::Running, _) => return Err(Error::KeyInProgress),
+            (Status::Completed, _) => Ended::Completed,
+            (_, Some(failure)) => Ended::Failed(failure),
+            (_, None) => Ended::Failed(Failure::new(walker_model::Code::HostLost, "it ended badly")),
+        };
+        let (usage, limits) = view.run.usage.unwrap_or((Usage::default(), Limits::default()));
+        let (http_status, reports, custom) = (schedule.http_status, schedule.reports, schedule.custom);
+        let outcome = Outcome { ended, fields: Some(view.fields), reports, http_status, custom, usage, limits };
+        Ok(Answered::Again(Invoked::Ended { id, outcome: Box::new(outcome) }))
+    }
+}
+
+/// Rare enough to be left to the caller, who has its retries anyway.
+pub(super) fn forgotten_now() -> Error {
+    Error::Store(store::Error::Unavailable("the key's day was over at this very moment".into()))
+}

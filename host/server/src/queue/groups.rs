@@ -1,0 +1,81 @@
+//! Groups of walkers, each stored whole and once: group commit for batches and for keyed requests.
+//!
+//! A group is one row here, so that a refused one is never torn apart to find the culprit.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_postgres::Statement;
+
+use super::Accepted;
+use super::batch::Rows;
+use super::writers::Start;
+use crate::store::groups::{self, GroupOf};
+use crate::store::intake::NewWalker;
+use crate::store::keys::Key;
+use crate::store::{Error, HostId, Lease, Session};
+
+pub(crate) use crate::store::groups::Grouped;
+
+/// Walkers that are accepted together.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) key: Option<Key>,
+    pub(crate) walkers: Vec<NewWalker>,
+}
+
+/// How groups are written.
+pub(super) struct Groups {
+    pub(super) start: Arc<Start>,
+}
+
+/// A group on its way.
+pub(super) struct GroupRow {
+    pub(super) group: Group,
+    /// For a group of one.
+    pub(super) slot: Option<(HostId, OwnedSemaphorePermit)>,
+    pub(super) reply: oneshot::Sender<Result<Grouped, Error>>,
+}
+
+impl Rows for Groups {
+    const NAME: &'static str = "groups of walkers";
+    const SQL: &'static str = groups::GROUPS;
+    type Row = GroupRow;
+    type Written = Grouped;
+
+    fn bytes(row: &GroupRow) -> usize {
+        row.group.walkers.iter().map(NewWalker::bytes).sum()
+    }
+
+    fn is_abandoned(row: &GroupRow) -> bool {
+        row.reply.is_closed()
+    }
+
+    async fn write(
+        session: &mut Session,
+        statement: &Statement,
+        rows: &[&GroupRow],
+        again: bool,
+    ) -> Result<Vec<Grouped>, Error> {
+        let groups: Vec<_> = rows
+            .iter()
+            .map(|row| GroupOf {
+                key: row.group.key.as_ref(),
+                walkers: &row.group.walkers,
+                owner: row.slot.as_ref().map(|(host, _)| *host),
+            })
+            .collect();
+        groups::insert(session, statement, &groups, again).await
+    }
+
+    fn done(&self, row: GroupRow, written: Result<Grouped, Error>) {
+        // Started whether or not the caller still waits: the row says that this host holds it.
+        if let (Ok(Grouped::Stored(claimed_at)), Some((owner, slot))) = (&written, row.slot)
+            && let Some(walker) = row.group.walkers.into_iter().next()
+        {
+            let lease = Lease { id: walker.id, owner, attempt: 1 };
+            (self.start)(Accepted { walker, lease, claimed_at: *claimed_at, slot });
+        }
+        drop(row.reply.send(written));
+    }
+}

@@ -1,0 +1,88 @@
+//! Ends walkers from the outside, with what they last saved: the cancelled, and those that no host can run.
+//!
+//! Does not know why; how runs themselves end is in `complete`.
+
+use tokio_postgres::types::{Json as Sql, ToSql};
+use uuid::Uuid;
+use walker_model::{Code, Failure, Status};
+
+use super::{Error, Lease, Session, Store};
+
+/// The statement that ends what `taken` deletes from `queue q`; answers the ids. Its first four values are
+/// [`Ending::values`].
+pub(super) fn ending(taken: &str) -> String {
+    format!(
+        "with d as (
+            {taken}
+            returning q.id, q.tenant_id, q.attempt, q.claimed_at),
+         k as (
+            delete from checkpoints k using d where k.id = d.id returning k.id, k.fields, k.reports)
+         insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, error, failure, saved_reports)
+         select d.id, d.tenant_id, w.root_id, $1, d.attempt, $2, d.claimed_at, k.fields, coalesce(k.reports, '[]'), $3, $4,
+                json_array_length(k.reports)
+         from d join walkers w on w.id = d.id left join k on k.id = d.id
+         returning id"
+    )
+}
+
+/// How they end.
+pub(super) struct Ending<'a> {
+    status: i16,
+    http_status: i16,
+    message: &'a str,
+    failure: Sql<&'a Failure>,
+}
+
+impl<'a> Ending<'a> {
+    pub(super) fn new(failure: &'a Failure) -> Self {
+        let status = if failure.code == Code::Cancelled { Status::Cancelled } else { Status::Failed };
+        Self {
+            status: status.code(),
+            http_status: failure.code.http_status() as i16,
+            message: &failure.message,
+            failure: Sql(failure),
+        }
+    }
+
+    pub(super) fn values<'b>(&'b self, more: &[&'b (dyn ToSql + Sync)]) -> Vec<&'b (dyn ToSql + Sync)> {
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&self.status, &self.http_status, &self.message, &self.failure];
+        values.extend(more);
+        values
+    }
+}
+
+/// What is said of a walker that was cancelled while no host ran it.
+pub(crate) fn cancelled() -> Failure {
+    Failure::new(Code::Cancelled, "it was cancelled")
+}
+
+/// Ends the walkers of dead hosts whose attempts ran out; answers their ids.
+pub(crate) async fn give_up(session: &Session, max_losses: i64, failure: &Failure) -> Result<Vec<Uuid>, Error> {
+    let sql = ending(&format!(
+        "delete from queue q
+         where q.owner > 0 and not exists (select 1 from hosts h where h.id = q.owner) and {} + 1 >= $5",
+        super::attempts::LOSSES
+    ));
+    let rows = session.query(&sql, &Ending::new(failure).values(&[&max_losses])).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Ends what dead hosts were to stop; answers the ids.
+pub(crate) async fn end_stopping(session: &Session) -> Result<Vec<Uuid>, Error> {
+    let sql =
+        ending("delete from queue q where q.owner < 0 and not exists (select 1 from hosts h where h.id = -q.owner)");
+    let rows = session.query(&sql, &Ending::new(&cancelled()).values(&[])).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+impl Store {
+    /// Ends a walker that this host holds and cannot run. `false`: the lease was lost.
+    pub(crate) async fn end(&self, lease: Lease, failure: &Failure) -> Result<bool, Error> {
+        let client = self.client().await?;
+        let sql = ending("delete from queue q where q.id = $5 and q.owner = $6 and q.attempt = $7");
+        let statement = client.prepare_cached(&sql).await?;
+        let ending = Ending::new(failure);
+        let ended = client.execute(&statement, &ending.values(&[&lease.id, &lease.owner.0, &lease.attempt])).await?;
+        Ok(ended == 1)
+    }
+}
