@@ -57,6 +57,10 @@ pub(crate) enum Command {
     Ls(Ls),
     /// Show what a walker printed.
     Logs(Logs),
+    /// Cancel invocations: by id, or all that match.
+    Cancel(Cancel),
+    /// Run a failed or cancelled invocation again, from its last saved fields.
+    Retry(Retry),
 }
 
 #[derive(Debug, Group)]
@@ -128,6 +132,9 @@ pub(crate) struct Run {
     /// The node to enter, instead of the caller's root.
     #[arg(long, value_name = "ID")]
     pub(crate) node: Option<NodeId>,
+    /// Do it once: the same key with the same fields within a day gives the first answer again.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
 }
 
 #[derive(Debug, Group)]
@@ -158,6 +165,29 @@ pub(crate) struct Logs {
     pub(crate) follow: bool,
 }
 
+#[derive(Debug, Group)]
+#[command(group(clap::ArgGroup::new("which").required(true).multiple(true).args(["ids", "all", "name", "status"])))]
+pub(crate) struct Cancel {
+    /// The invocations.
+    #[arg(value_name = "ID", conflicts_with_all = ["all", "name", "status"])]
+    pub(crate) ids: Vec<WalkerId>,
+    /// All that have not ended.
+    #[arg(long, conflicts_with_all = ["name", "status"])]
+    pub(crate) all: bool,
+    /// All walkers of this name.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// All that stand there: pending or running.
+    #[arg(long)]
+    pub(crate) status: Option<Status>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Retry {
+    /// The invocation.
+    pub(crate) id: WalkerId,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -167,6 +197,23 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn cancel_is_told_what() {
+        let id = "w:sample:550e8400-e29b-41d4-a716-446655440000";
+        let check = |args: &[&str], expect: bool| {
+            let line = ["walker", "cancel"].iter().chain(args);
+            assert_eq!(Args::try_parse_from(line).is_ok(), expect, "{args:?}");
+        };
+        check(&[], false);
+        check(&[id, id], true);
+        check(&["sample"], false);
+        check(&["--all"], true);
+        check(&["--name", "sample", "--status", "pending"], true);
+        check(&[id, "--all"], false);
+        check(&[id, "--name", "sample"], false);
+        check(&["--all", "--name", "sample"], false);
     }
 
     #[test]

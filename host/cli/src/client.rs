@@ -63,7 +63,12 @@ impl Client {
     }
 
     pub(crate) fn post(&self, path: &str, json: &str) -> Result<Answer> {
+        self.post_with(path, &[], json)
+    }
+
+    pub(crate) fn post_with(&self, path: &str, headers: &[(&str, &str)], json: &str) -> Result<Answer> {
         let request = self.agent.post(format!("{}{path}", self.url)).content_type("application/json");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         self.send(request, json.as_bytes())
     }
 

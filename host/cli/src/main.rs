@@ -56,6 +56,8 @@ fn main() -> ExitCode {
         Command::Get(args) => commands::get::get(&args, &global),
         Command::Ls(args) => commands::ls::ls(&args, &global),
         Command::Logs(args) => commands::logs::logs(&args, &global),
+        Command::Cancel(args) => commands::cancel::cancel(&args, &global),
+        Command::Retry(args) => commands::retry::retry(&args, &global),
     };
     match end {
         Ok(End::Well) => ExitCode::SUCCESS,

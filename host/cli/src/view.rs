@@ -42,8 +42,17 @@ pub(crate) struct Schedule {
 #[serde(default)]
 pub(crate) struct Run {
     pub(crate) attempt: Option<u32>,
+    pub(crate) attempts: Vec<Attempt>,
     pub(crate) duration_ms: Option<f64>,
     pub(crate) failure: Option<Failure>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Attempt {
+    pub(crate) attempt: u32,
+    pub(crate) code: String,
+    pub(crate) error: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,6 +88,10 @@ impl View {
             lines.add("executed", date);
         }
         if let Some(run) = run {
+            for Attempt { attempt, code, error } in &run.attempts {
+                let error = error.as_deref().unwrap_or_default();
+                lines.add("earlier", format_args!("{attempt}: {code} {error}").to_string().trim_end());
+            }
             if let Some(attempt) = run.attempt.filter(|attempt| *attempt > 1) {
                 lines.add("attempt", attempt);
             }
@@ -118,12 +131,12 @@ mod tests {
         let text = r#"{"status": 200, "walker": {"id": "w:a:1", "context": {"value": 1.0},
             "schedule": {"status": "failed", "node_id": "n::", "root_id": "n::", "execute_date": "2026", "executed_date": null,
                 "http_status": 500, "reports": [1, {"a": 2}], "custom": null, "error": "no luck"},
-            "run": {"attempt": 2, "finished_date": null, "duration_ms": 0.5,
+            "run": {"attempt": 2, "attempts": [{"attempt": 1, "started": null, "ended": "2026", "code": "host.lost", "error": "it died"}], "finished_date": null, "duration_ms": 0.5,
                 "failure": {"code": "guest.trap", "message": "no luck", "backtrace": ["f at a.rs:1"], "retryable": false}}}}"#;
         let one: One = serde_json::from_str(text).unwrap();
         assert!(one.walker.ended_badly());
         let expect = "id          w:a:1\nstatus      failed\ncontext     {\"value\": 1.0}\nreport      1\nreport      {\"a\": 2}\n\
-                      http_status 500\nexecuted    2026\nattempt     2\nduration    0.500 ms\nerror       no luck\n\
+                      http_status 500\nexecuted    2026\nearlier     1: host.lost it died\nattempt     2\nduration    0.500 ms\nerror       no luck\n\
                       code        guest.trap\nat          f at a.rs:1";
         assert_eq!(one.walker.text(), expect);
     }

@@ -3,10 +3,12 @@
 
 mod calls;
 mod cli;
+mod control;
 mod examples;
 mod failures;
 mod identity;
 mod modules;
+mod once;
 mod postgres;
 mod readme;
 mod scene;

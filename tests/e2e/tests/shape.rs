@@ -415,7 +415,7 @@ async fn the_openapi_document_and_the_routes_agree() {
             }
         }
     }
-    assert!(operations >= 24, "{operations}");
+    assert!(operations >= 29, "{operations}");
     host.stop().await;
 }
 

@@ -44,7 +44,8 @@ pub(crate) fn run(args: Run, global: &Global) -> Result<End> {
         Some(node) => format!("/walker/{}/{node}", args.name),
         None => format!("/walker/{}", args.name),
     };
-    let answer = match client.post(&path, &fields) {
+    let key: Vec<_> = args.idempotency_key.iter().map(|key| ("idempotency-key", key.as_str())).collect();
+    let answer = match client.post_with(&path, &key, &fields) {
         Err(error) if error.downcast_ref::<Problem>().is_some_and(|problem| problem.walker_id.is_some()) => {
             // The walker ran and failed: that is not a failure to run it.
             print::error(&format!("{error:#}"));

@@ -1,0 +1,309 @@
+//! Cancelling, retrying, forgetting – on one host and across two on one database.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use walker_harness::{Client, Host, Options};
+
+use crate::scene;
+
+/// What hosts say of one that died.
+const DEATH: [&str; 3] = ["stopped answering", "will run again", "taken for dead"];
+
+/// Two hosts on one database, and a client of the second with the same key.
+async fn two_hosts(args: &[&str]) -> (Host, Host, Client) {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let one = scene::host_with(Options { args: args.clone(), expected_log: DEATH.to_vec(), ..Options::default() }).await;
+    let database_url = one.options().database_url.clone();
+    let other = Host::start(Options { database_url, expected_log: DEATH.to_vec(), args, ..Options::default() }).await;
+    let client = Client::new(&other.url, one.client.token());
+    (one, other, client)
+}
+
+async fn view(client: &Client, id: &str) -> Value {
+    client.get(&format!("/walkers/{id}")).await.expect(200)["walker"].take()
+}
+
+/// Waits until a walker has saved; it runs then.
+async fn saved(client: &Client, id: &str, field: &str, value: impl Into<Value>) {
+    let value = value.into();
+    while view(client, id).await["context"][field] != value {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn cancel(client: &Client, id: &str) {
+    let answer = client.post(&format!("/walkers/{id}/cancel"), &json!({})).await;
+    assert_eq!(answer.expect(202), json!({"status": 202, "walker_id": id}));
+    assert_eq!(answer.headers["location"], format!("/walkers/{id}"));
+}
+
+/// Holds a cancelled walker to what it must look like.
+#[track_caller]
+fn is_cancelled(view: &Value) {
+    let (schedule, run) = (&view["schedule"], &view["run"]);
+    assert_eq!((&schedule["status"], &schedule["http_status"]), (&json!("cancelled"), &json!(499)), "{view}");
+    assert_eq!(run["failure"]["code"], "cancelled", "{view}");
+    assert!(schedule["error"].is_string() && run["finished_date"].is_string(), "{view}");
+}
+
+#[tokio::test]
+async fn what_spins_is_stopped_wherever_it_runs_and_keeps_what_it_saved() {
+    let (one, _other, other) = two_hosts(&[]).await;
+    let mut latencies = [Vec::new(), Vec::new()];
+    for (place, client) in [&one.client, &other].into_iter().enumerate() {
+        for _ in 0..10 {
+            let id = one.client.start("spins", &json!({})).await;
+            saved(&one.client, &id, "stage", "saved").await;
+            let asked = Instant::now();
+            cancel(client, &id).await;
+            let view = one.client.ended(&id).await;
+            latencies[place].push(asked.elapsed());
+            is_cancelled(&view);
+            assert_eq!(view["schedule"]["reports"], json!(["before"]), "{view}");
+            assert_eq!(view["context"], json!({"stage": "saved"}), "{view}");
+            assert!(view["run"]["usage"]["fuel"].as_u64() > Some(0), "{view}");
+            client.post(&format!("/walkers/{id}/cancel"), &json!({})).await.problem(409, "walker.has_ended");
+        }
+        latencies[place].sort_unstable();
+    }
+    println!("here {:?}, there {:?}", latencies[0], latencies[1]);
+    for latencies in latencies {
+        assert!(latencies[5] < Duration::from_millis(200), "{latencies:?}");
+    }
+    // One that waits on the clock, with output that was not stored yet.
+    let id = one.client.start("sleeps", &json!({})).await;
+    saved(&one.client, &id, "stage", "saved").await;
+    cancel(&other, &id).await;
+    is_cancelled(&other.ended(&id).await);
+    _other.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_never_runs_and_strangers_cannot_cancel() {
+    let host = scene::host().await;
+    let client = &host.client;
+    let later = client.post("/walker/sample?delay=1h", &json!({})).await.expect(200);
+    let id = later["walker_id"].as_str().unwrap().to_owned();
+    let nobody = "w:sample:550e8400-e29b-41d4-a716-446655440000";
+    let stranger = {
+        let open = client.with_token(None);
+        let login = json!({"email": "a@example.org", "password": "correct horse battery"});
+        open.post("/user/register", &login).await.expect(201);
+        let session = open.post("/user/login", &login).await.expect(200);
+        client.with_token(Some(session["token"].as_str().unwrap()))
+    };
+    for (method, path) in [("POST", "/cancel"), ("POST", "/retry"), ("DELETE", "")] {
+        let ask = async |client: &Client, id: &str| {
+            client.send(client.request(method.parse().unwrap(), &format!("/walkers/{id}{path}"))).await
+        };
+        ask(client, nobody).await.problem(404, "walker.not_found");
+        ask(client, "nobody").await.problem(404, "walker.not_found");
+        ask(&stranger, &id).await.problem(404, "walker.not_found");
+        ask(&client.with_token(None), &id).await.problem(401, "token.missing");
+        ask(&host.operator(), &id).await.problem(403, "token.wrong_kind");
+        if path != "/cancel" {
+            ask(client, &id).await.problem(409, "walker.is_live");
+        }
+    }
+    assert_eq!(view(client, &id).await["schedule"]["status"], "pending");
+    cancel(client, &id).await;
+    let cancelled = view(client, &id).await;
+    is_cancelled(&cancelled);
+    assert_eq!((&cancelled["run"]["attempt"], &cancelled["schedule"]["executed_date"]), (&json!(0), &Value::Null));
+    // Retried it runs at once: its time is not waited for again.
+    client.post(&format!("/walkers/{id}/retry"), &json!({})).await.expect(202);
+    let view = client.ended(&id).await;
+    assert_eq!((&view["schedule"]["status"], &view["run"]["attempt"]), (&json!("completed"), &json!(1)), "{view}");
+    client.post(&format!("/walkers/{id}/retry"), &json!({})).await.problem(409, "walker.is_completed");
+    assert_eq!(client.delete(&format!("/walkers/{id}")).await.status, 204);
+    client.get(&format!("/walkers/{id}")).await.problem(404, "walker.not_found");
+    client.delete(&format!("/walkers/{id}")).await.problem(404, "walker.not_found");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn many_are_cancelled_at_once() {
+    let (one, second, other) = two_hosts(&[]).await;
+    let client = &one.client;
+    let spinners = join_all((0..3).map(|_| async { client.start("spins", &json!({})).await })).await;
+    for id in &spinners {
+        saved(client, id, "stage", "saved").await;
+    }
+    let fields = vec![json!({}); 1_000];
+    for _ in 0..5 {
+        client.post("/walker/sample/batch?delay=1h", &json!({"walkers": fields})).await.expect(200);
+    }
+    let echo = client.post("/walker/echo_later?delay=1h", &json!({})).await.expect(200);
+    let echo = echo["walker_id"].as_str().unwrap();
+    let all = async |client: &Client, filter: Value| client.post("/walkers/cancel", &filter).await.expect(200);
+    assert_eq!(all(client, json!({"name": "nobody"})).await, json!({"cancelled": 0}));
+    assert_eq!(all(client, json!({"before": "2020-01-01T00:00:00Z"})).await, json!({"cancelled": 0}));
+    assert_eq!(all(&other, json!({"name": "sample", "status": "running"})).await, json!({"cancelled": 0}));
+    let asked = Instant::now();
+    assert_eq!(all(&other, json!({"name": "sample", "status": "pending"})).await, json!({"cancelled": 5_000}));
+    println!("5,000 pending cancelled in {:?}", asked.elapsed());
+    assert_eq!(all(&other, json!({"status": "running"})).await, json!({"cancelled": 3}));
+    for id in &spinners {
+        is_cancelled(&client.ended(id).await);
+    }
+    assert_eq!(view(client, echo).await["schedule"]["status"], "pending");
+    assert_eq!(all(client, json!({})).await, json!({"cancelled": 1}));
+    for (body, pointer) in [
+        (json!({"name": "no name"}), "/name"),
+        (json!({"status": "failed"}), "/status"),
+        (json!({"status": 1}), "/status"),
+        (json!({"before": "yesterday"}), "/before"),
+        (json!({"names": "x"}), "/names"),
+    ] {
+        let problem = client.post("/walkers/cancel", &body).await.problem(422, "fields.invalid");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    second.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancel_outlives_the_host_that_was_to_heed_it() {
+    let (one, mut second, other) = two_hosts(&[]).await;
+    let id = other.start("spins", &json!({})).await;
+    saved(&one.client, &id, "stage", "saved").await;
+    // The host cannot hear of it any more.
+    rustix::process::kill_process(second.pid(), rustix::process::Signal::STOP).unwrap();
+    cancel(&one.client, &id).await;
+    assert_eq!(view(&one.client, &id).await["schedule"]["status"], "running");
+    second.kill().await;
+    let view = one.client.ended(&id).await;
+    is_cancelled(&view);
+    assert_eq!(view["context"], json!({"stage": "saved"}), "{view}");
+    assert_eq!(view["run"]["attempt"], 1, "{view}");
+    one.stop().await;
+}
+
+#[tokio::test]
+async fn authors_have_failures_retried_and_every_attempt_is_kept() {
+    let host = scene::host().await;
+    let client = &host.client;
+    let view = client.run("fails_first", &json!({"times": 2})).await;
+    assert_eq!(view["schedule"]["status"], "completed", "{view}");
+    assert_eq!(view["run"]["attempt"], 3, "{view}");
+    assert_eq!(view["context"], json!({"times": 2, "attempts": 3}), "each went on from the save before: {view}");
+    // What was said after a save is said again, what was said before it is not.
+    assert_eq!(view["schedule"]["reports"], json!([1, 2, 3, "not saved"]), "{view}");
+    let attempts = view["run"]["attempts"].as_array().unwrap();
+    for (number, attempt) in (1..).zip(attempts) {
+        assert_eq!(scene::keys(attempt), ["attempt", "code", "ended", "error", "started"]);
+        assert_eq!((&attempt["attempt"], &attempt["code"]), (&json!(number), &json!("guest.error")));
+        assert_eq!(attempt["error"], format!("attempt {number} fails"));
+        assert!(scene::time(&attempt["started"]) < scene::time(&attempt["ended"]), "{attempt}");
+    }
+    assert_eq!(attempts.len(), 2);
+    let id = view["id"].as_str().unwrap();
+    assert_eq!(client.printed(id).await, ["attempt 1", "attempt 2", "attempt 3"]);
+
+    // Until they are used up; then by hand.
+    let view = client.run("fails_first", &json!({"times": 5})).await;
+    let id = view["id"].as_str().unwrap();
+    assert_eq!((&view["schedule"]["status"], &view["run"]["attempt"]), (&json!("failed"), &json!(4)), "{view}");
+    assert_eq!(view["schedule"]["error"], "attempt 4 fails");
+    assert_eq!(view["schedule"]["reports"], json!([1, 2, 3, 4, "not saved"]), "{view}");
+    client.post(&format!("/walkers/{id}/retry"), &json!({})).await.expect(202);
+    let view = client.ended(id).await;
+    assert_eq!((&view["schedule"]["status"], &view["run"]["attempt"]), (&json!("completed"), &json!(6)), "{view}");
+    assert_eq!(view["run"]["attempts"].as_array().unwrap().len(), 5, "{view}");
+    assert_eq!(view["context"]["attempts"], 6, "{view}");
+    // An error of a walker that asks for nothing ends it.
+    let view = client.run("returns_error", &json!({})).await;
+    assert_eq!((&view["run"]["attempt"], &view["run"]["attempts"]), (&json!(1), &Value::Null), "{view}");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_stopped_hands_its_walkers_over_at_once() {
+    let (mut one, second, other) = two_hosts(&["--grace", "0s"]).await;
+    let id = one.client.start("waits_for_save", &json!({"ms": 300})).await;
+    saved(&other, &id, "step", 1).await;
+    let long = one.client.start("waits_for_save", &json!({"ms": 2_000})).await;
+    saved(&other, &long, "step", 1).await;
+    one.end().await;
+    let ended = Instant::now();
+    loop {
+        let view = view(&other, &long).await;
+        // Handed back as if it had not begun, it runs here from its save.
+        if view["schedule"]["status"] == "completed" {
+            assert_eq!(view["run"]["attempt"], 1, "{view}");
+            assert_eq!(view["schedule"]["reports"].as_array().unwrap().len(), 2, "{view}");
+            break;
+        }
+        assert!(ended.elapsed() < Duration::from_secs(6), "that takes a lease: {view}");
+        tokio::task::yield_now().await;
+    }
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_wait_on_another_host_ends_soon_after_the_walker() {
+    let (one, second, other) = two_hosts(&[]).await;
+    let mut late = Vec::new();
+    for _ in 0..10 {
+        let id = one.client.start("waits_for_save", &json!({"ms": 50})).await;
+        let (here, there) = tokio::join!(
+            async {
+                one.client.ended(&id).await;
+                Instant::now()
+            },
+            async {
+                other.ended(&id).await;
+                Instant::now()
+            }
+        );
+        late.push(there.saturating_duration_since(here));
+    }
+    late.sort_unstable();
+    println!("a wait on another host is late by {late:?}");
+    assert!(late[5] < Duration::from_millis(200), "{late:?}");
+    second.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test]
+async fn the_command_line_cancels_and_retries() {
+    let host = scene::host().await;
+    let walker = async |args: &[&str]| {
+        let output = host.command().args(args).output().await.unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (one, two) = (host.client.start("spins", &json!({})).await, host.client.start("sleeps", &json!({})).await);
+    assert_eq!(walker(&["cancel", &one, &two]).await, (0, format!("{one}\n{two}\n")));
+    for id in [&one, &two] {
+        is_cancelled(&host.client.ended(id).await);
+    }
+    assert_eq!(walker(&["cancel", &one]).await, (1, String::new()));
+    assert_eq!(walker(&["cancel"]).await.0, 2);
+    assert_eq!(walker(&["cancel", "--name", "no name"]).await.0, 2);
+    host.client.post("/walker/sample?delay=1h", &json!({})).await.expect(200);
+    assert_eq!(walker(&["cancel", "--name", "sample", "--status", "running"]).await, (0, "0 cancelled\n".into()));
+    assert_eq!(walker(&["cancel", "--all", "-o", "json"]).await, (0, "{\"cancelled\":1}\n".into()));
+
+    let id = host.client.run("fails_first", &json!({"times": 4})).await["id"].as_str().unwrap().to_owned();
+    assert_eq!(walker(&["retry", &id]).await, (0, format!("{id}\n")));
+    assert_eq!(host.client.ended(&id).await["schedule"]["status"], "completed");
+    let (_, shown) = walker(&["get", &id]).await;
+    assert!(shown.contains("earlier     4: guest.error attempt 4 fails\n"), "{shown}");
+    assert_eq!(walker(&["retry", &id]).await.0, 1);
+
+    let once = ["run", "sample", "--idempotency-key", "k-1"];
+    let (code, first) = walker(&once).await;
+    assert_eq!(code, 0);
+    assert_eq!(walker(&once).await, (0, first));
+    assert_eq!(walker(&["run", "sample", "{\"value\": 2}", "--idempotency-key", "k-1"]).await.0, 1);
+    host.stop().await;
+}
+
+/// A keyed request.
+pub(crate) fn keyed(client: &Client, path: &str, key: &str, body: &Value) -> reqwest::RequestBuilder {
+    client.request(Method::POST, path).header("Idempotency-Key", key).json(body)
+}
