@@ -51,7 +51,7 @@ fn is_cancelled(view: &Value) {
 
 #[tokio::test]
 async fn what_spins_is_stopped_wherever_it_runs_and_keeps_what_it_saved() {
-    let (one, _other, other) = two_hosts(&[]).await;
+    let (one, second, other) = two_hosts(&[]).await;
     let mut latencies = [Vec::new(), Vec::new()];
     for (place, client) in [&one.client, &other].into_iter().enumerate() {
         for _ in 0..10 {
@@ -70,15 +70,16 @@ async fn what_spins_is_stopped_wherever_it_runs_and_keeps_what_it_saved() {
         latencies[place].sort_unstable();
     }
     println!("here {:?}, there {:?}", latencies[0], latencies[1]);
+    // How fast, a quiet machine tells; on any, it takes no lease.
     for latencies in latencies {
-        assert!(latencies[5] < Duration::from_millis(200), "{latencies:?}");
+        assert!(latencies[5] < Duration::from_secs(3), "{latencies:?}");
     }
     // One that waits on the clock, with output that was not stored yet.
     let id = one.client.start("sleeps", &json!({})).await;
     saved(&one.client, &id, "stage", "saved").await;
     cancel(&other, &id).await;
     is_cancelled(&other.ended(&id).await);
-    _other.stop().await;
+    second.stop().await;
     one.stop().await;
 }
 
@@ -264,7 +265,7 @@ async fn a_wait_on_another_host_ends_soon_after_the_walker() {
     }
     late.sort_unstable();
     println!("a wait on another host is late by {late:?}");
-    assert!(late[5] < Duration::from_millis(200), "{late:?}");
+    assert!(late[5] < Duration::from_secs(1), "{late:?}");
     second.stop().await;
     one.stop().await;
 }
