@@ -125,7 +125,13 @@ async fn a_batch_is_accepted_whole_or_not_at_all() {
     }
     let batch = |walkers: Value| json!({"walkers": walkers});
     for (path, body, status, code, pointers) in [
-        ("sample", batch(json!([{}, {"value": "x"}, {}, {"valu": 1}])), 422, "fields.invalid", vec!["/walkers/1/value", "/walkers/3/valu"]),
+        (
+            "sample",
+            batch(json!([{}, {"value": "x"}, {}, {"valu": 1}])),
+            422,
+            "fields.invalid",
+            vec!["/walkers/1/value", "/walkers/3/valu"],
+        ),
         ("sample", batch(json!([{}, 1])), 422, "fields.invalid", vec!["/walkers/1"]),
         ("sample", batch(json!([])), 422, "fields.invalid", vec!["/walkers"]),
         ("sample", batch(json!(vec![json!({}); 1_001])), 422, "fields.invalid", vec!["/walkers"]),
@@ -161,7 +167,9 @@ async fn a_batch_is_accepted_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn keyed_batches_sent_until_they_are_answered_survive_their_hosts_deaths_once_and_whole() {
-    let mut host = scene::host_with(Options { expected_log: vec!["stopped answering", "will run again"], ..Options::default() }).await;
+    let mut host =
+        scene::host_with(Options { expected_log: vec!["stopped answering", "will run again"], ..Options::default() })
+            .await;
     let token = host.client.token().map(str::to_owned);
     let (urls, url) = tokio::sync::watch::channel(host.url.clone());
     let senders: Vec<_> = (0..4)
@@ -211,7 +219,11 @@ async fn keyed_batches_sent_until_they_are_answered_survive_their_hosts_deaths_o
     let driver = tokio::spawn(connection);
     let counts = "select (select count(*) from walkers), (select count(*) from results), (select count(*) from queue)";
     let row = admin.query_one(counts, &[]).await.unwrap();
-    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, i64>(2)), (2_000, 2_000, 0), "and none besides");
+    assert_eq!(
+        (row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, i64>(2)),
+        (2_000, 2_000, 0),
+        "and none besides"
+    );
     drop(admin);
     driver.await.unwrap().unwrap();
     host.stop().await;
