@@ -8,8 +8,8 @@ use syn::{Expr, ExprLit, Ident, Lit, Token};
 use crate::mistakes::Mistakes;
 use crate::names::{FORM, is_name};
 
-const KNOWN: &str =
-    "`async`, `public`, `name = \"…\"`, `timeout = \"30s\"`, `fuel = 1_000_000` or `memory = \"64MiB\"`";
+const KNOWN: &str = "`async`, `public`, `name = \"…\"`, `timeout = \"30s\"`, `fuel = 1_000_000`, `memory = \"64MiB\"` \
+     or `concurrency = 4`";
 
 #[derive(Default)]
 pub(crate) struct Options {
@@ -92,6 +92,10 @@ impl Options {
                 _ => {
                     wants(key, value.as_ref(), "a number, about one for each instruction: `fuel = 1_000_000`", mistakes)
                 }
+            },
+            ("concurrency", value) => match value.as_ref().and_then(number) {
+                Some(count) if (1..=u64::from(u32::MAX)).contains(&count) => self.settings.push(("concurrency", count)),
+                _ => wants(key, value.as_ref(), "how many may run at once, at least 1: `concurrency = 4`", mistakes),
             },
             (_, _) => mistakes.at(key, format!("`#[walker]` has no option `{key}`: use {KNOWN}")),
         }

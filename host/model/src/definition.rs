@@ -57,6 +57,9 @@ pub struct Settings {
     /// The memory limit, in bytes; only ever lowers the host's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// How many of this walker of one tenant may run at once, on all hosts together; the others wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
 }
 
 /// A definition that cannot be published, in words for its author.
@@ -118,6 +121,15 @@ impl Definition {
                 "walker {} has {} fields; at most {MAX_FIELDS} are allowed",
                 self.name,
                 self.fields.len()
+            ));
+        }
+        if self.settings.concurrency == Some(0) {
+            return fail(format!("walker {} has a concurrency of 0 and could never run; give at least 1", self.name));
+        }
+        if self.settings.concurrency.is_some() && !self.is_async {
+            return fail(format!(
+                "walker {} is synchronous and never waits; only async walkers take concurrency",
+                self.name
             ));
         }
         let mut names = HashSet::new();
@@ -187,7 +199,7 @@ mod tests {
     #[test]
     fn a_definition_lowers_limits_but_never_raises_them() {
         let mut lower = definition("a");
-        lower.settings = Settings { timeout_ms: Some(5), fuel: Some(u64::MAX), memory_bytes: None };
+        lower.settings = Settings { timeout_ms: Some(5), fuel: Some(u64::MAX), ..Settings::default() };
         let ceiling = Limits::default();
         assert_eq!(lower.limits(ceiling), Limits { time_ms: 5, ..ceiling });
     }

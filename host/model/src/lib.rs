@@ -9,6 +9,7 @@ mod id;
 mod json;
 mod limits;
 mod outcome;
+mod priority;
 mod schedule;
 mod status;
 
@@ -18,5 +19,6 @@ pub use id::{InvalidId, NodeId, TenantId, WalkerId, is_name};
 pub use json::{InvalidJson, Json};
 pub use limits::Limits;
 pub use outcome::{Ended, Outcome, Usage};
+pub use priority::Priority;
 pub use schedule::{Schedule, micros};
 pub use status::Status;

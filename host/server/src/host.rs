@@ -16,7 +16,7 @@ use crate::access::Actor;
 use crate::config::{Config, Role};
 use crate::identity::Identity;
 use crate::modules::{Catalog, Compiled};
-use crate::queue::{HostLease, Slots, Waiters, Writers, claim_due, recover};
+use crate::queue::{Claiming, HostLease, Lanes, Slots, Waiters, Writers, claim_due, recover};
 use crate::runner::Running;
 use crate::store::{self, Store, WalkerView};
 
@@ -56,6 +56,7 @@ pub struct Host {
     pub(crate) limits: Limits,
     pub(crate) writers: Writers,
     pub(crate) slots: Slots,
+    pub(crate) lanes: Lanes,
     pub(crate) lease: HostLease,
     pub(crate) waiters: Waiters,
     pub(crate) running: Running,
@@ -89,11 +90,12 @@ impl Host {
                 writers: Writers::start(&store, waiters.clone(), start),
                 identity: Identity::new(store.clone()),
                 catalog: Catalog::new(store.clone()),
-                store,
                 compiled,
                 sandbox,
                 limits: config.limits,
                 slots: Slots::new(config.slots),
+                lanes: Lanes::new(store.clone()),
+                store,
                 config,
                 lease,
                 waiters,
@@ -111,9 +113,14 @@ impl Host {
         tasks.spawn(host.catalog.clone().follow());
         tasks.spawn(add_days(host.store.clone()));
         if host.runs_async() {
-            let claimer = host.clone();
-            let start = move |claimed, slot| claimer.start_claimed(claimed, slot);
-            tasks.spawn(claim_due(host.store.clone(), host.lease.clone(), host.slots.clone(), start));
+            let claiming = Claiming {
+                store: host.store.clone(),
+                lease: host.lease.clone(),
+                slots: host.slots.clone(),
+                lanes: host.lanes.clone(),
+                catalog: host.catalog.clone(),
+            };
+            tasks.spawn(claim_due(claiming, host.clone()));
         }
         *host.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         Ok(host)

@@ -101,6 +101,7 @@ impl Context {
             fields: Some(invoke.fields),
             custom: None,
             execute_date: None,
+            priority: None,
         })
     }
 }

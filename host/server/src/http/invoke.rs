@@ -37,7 +37,7 @@ struct InvokeQuery {
     delay: Option<String>,
     /// Async only: answer when it has ended or after this long (at most `60s`), with the walker's full view.
     wait: Option<String>,
-    /// Not supported yet: answers 501.
+    /// Async only: its place among the tenant's own waiting walkers; `low`, `normal` (the default) or `high`.
     priority: Option<String>,
 }
 
@@ -132,14 +132,15 @@ async fn invoke(
         return Err(refused(Error::UnknownWalker(walker)));
     }
     let node: Option<NodeId> = node.as_deref().map(node_id).transpose()?;
-    let what = Invocation { walker, node, fields, custom: options.custom, execute_date: options.execute_date };
+    let Options { custom, execute_date, priority, wait } = options;
+    let what = Invocation { walker, node, fields, custom, execute_date, priority };
     let invoked = host.invoke(&actor, what).await.map_err(refused)?;
     let id = match invoked {
         Invoked::Ended { id, outcome } => return ended(id, *outcome),
         Invoked::Accepted(id) => id,
     };
     let location = [(LOCATION, format!("/walkers/{id}"))];
-    if let Some(at_most) = options.wait
+    if let Some(at_most) = wait
         && let Some(view) = host.wait_for_end(&actor, &id, at_most).await?
     {
         return Ok((location, answer(host, view).await).into_response());

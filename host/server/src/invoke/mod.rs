@@ -5,13 +5,14 @@ mod fields;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use walker_model::{Json, NodeId, Outcome, WalkerId};
+use walker_model::{Json, NodeId, Outcome, Priority, WalkerId};
 
 use crate::access::{Actor, Reach};
 use crate::host::Host;
 use crate::modules::Entry;
 use crate::store;
 use crate::store::intake::NewWalker;
+use crate::store::lanes::{Lane, LaneId};
 
 pub use fields::FieldProblem;
 pub(crate) use fields::Fields;
@@ -32,6 +33,8 @@ pub struct Invocation {
     pub custom: Option<Json>,
     /// Not before this time.
     pub execute_date: Option<DateTime<Utc>>,
+    /// Its place among the tenant's own waiting walkers; normal when `None`.
+    pub priority: Option<Priority>,
 }
 
 /// What became of it.
@@ -80,7 +83,7 @@ pub enum Error {
     #[error("execute_date is more than 90 days ahead")]
     TooFarAhead,
     /// A sync walker cannot be put off.
-    #[error("walker {0} is synchronous and runs at once; only async walkers take execute_date or delay")]
+    #[error("walker {0} is synchronous and runs at once; only async walkers take execute_date, delay or priority")]
     NotDeferrable(String),
     /// A guest called an async walker.
     #[error("walker {0} is async; spawn it instead of calling it")]
@@ -143,11 +146,12 @@ impl Host {
     /// # Errors
     /// When it may not be started, its input is not acceptable, or the host fails.
     pub async fn invoke(self: &Arc<Self>, actor: &Actor, what: Invocation) -> Result<Invoked, Error> {
+        let is_ordered = what.priority.is_some();
         let ready = self.check(actor, what).await?;
         if ready.entry.definition.is_async {
             return self.accept(ready).await.map(Invoked::Accepted);
         }
-        if ready.walker.execute_date.is_some() {
+        if is_ordered || ready.walker.execute_date.is_some() {
             return Err(Error::NotDeferrable(ready.walker.walker));
         }
         let slot = self.slot_for_caller().await?;
@@ -179,6 +183,8 @@ impl Host {
         let walker = NewWalker {
             id: WalkerId::new("").uuid,
             tenant: actor.tenant,
+            lane: LaneId::default(),
+            priority: what.priority.unwrap_or_default(),
             walker: what.walker,
             module_id: entry.module_id,
             module_version: entry.module.version,
@@ -194,14 +200,23 @@ impl Host {
     /// Stores an async walker; returns once that is committed.
     pub(crate) async fn accept(&self, ready: Ready) -> Result<WalkerId, Error> {
         let id = ready.id();
-        let slot = match ready.walker.execute_date {
-            None if self.runs_async() => self.slots.take().map(|slot| (self.lease.id(), slot)),
+        let Ready { entry, mut walker } = ready;
+        let lane = Lane { tenant: walker.tenant, walker: walker.walker.clone(), priority: walker.priority };
+        walker.lane = self.lanes.number(&lane).await?;
+        let limit = entry.definition.settings.concurrency;
+        let may_start = walker.execute_date.is_none() && self.runs_async();
+        let slot = match limit {
+            None if may_start && !self.lanes.is_ahead(lane.tenant, lane.priority) => self.slots.take(),
+            // Counted among all hosts, which only a claim does.
             _ => None,
         };
-        let is_queued = slot.is_none();
-        self.writers.accept(ready.walker, slot).await?;
-        if is_queued {
-            self.slots.queued();
+        let (number, is_queued) = (walker.lane, slot.is_none());
+        if !is_queued {
+            self.lanes.started(lane.tenant);
+        }
+        self.writers.accept(walker, slot.map(|slot| (self.lease.id(), slot))).await?;
+        if is_queued && may_start {
+            self.lanes.queued(number, &lane, limit);
         }
         Ok(id)
     }

@@ -1,140 +1,266 @@
 //! Takes waiting walkers when this host has free slots.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::Statement;
+use uuid::Uuid;
 
 use super::HostLease;
-use crate::store::claim::{self, Claimed, Take};
+use super::lanes::{Lanes, Pick};
+use crate::modules::Catalog;
+use crate::store::claim::{self, Claimed, Counted, Take};
+use crate::store::lanes::{self, Lane, LaneId};
 use crate::store::{Error, Session, Store};
 
-/// The safety net below wake-ups: how late a due walker may be noticed.
-const POLL: Duration = Duration::from_millis(100);
+/// The safety net below wake-ups: how late it may be noticed that a walker is due, or was queued by another host.
+const LOOK: Duration = Duration::from_millis(100);
+/// With very many lanes a look takes longer; it takes no more than this part of the time.
+const LOOKING: u32 = 10;
+/// Nobody may jump a queue that another host has known for so long.
+const LATEST_LOOK: Duration = Duration::from_millis(250);
+/// For how long after a failed claim it may still be committed.
+const STRAYS: Duration = Duration::from_secs(10);
 /// More in one statement gains nothing.
 const MAX_CLAIM: usize = 200;
 
-/// Runs at once, and what waits for a place among them.
+/// Runs at once.
 #[derive(Clone)]
-pub(crate) struct Slots {
-    free: Arc<Semaphore>,
-    queued: Arc<Queued>,
-}
-
-#[derive(Default)]
-struct Queued {
-    /// Whether rows may be waiting that were here first.
-    backlog: AtomicBool,
-    wake: Notify,
-}
+pub(crate) struct Slots(Arc<Semaphore>);
 
 impl Slots {
     pub(crate) fn new(count: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(count)), queued: Arc::default() }
+        Self(Arc::new(Semaphore::new(count)))
     }
 
-    /// A slot for a new walker, unless others wait already: nobody jumps the queue.
+    /// A slot, if there is one now.
     pub(crate) fn take(&self) -> Option<OwnedSemaphorePermit> {
-        if self.queued.backlog.load(Ordering::Acquire) {
-            return None;
-        }
-        self.free.clone().try_acquire_owned().ok()
+        self.0.clone().try_acquire_owned().ok()
     }
 
     /// A slot as soon as there is one; `None` once they are closed.
     pub(crate) async fn wait(&self) -> Option<OwnedSemaphorePermit> {
-        self.free.clone().acquire_owned().await.ok()
+        self.0.clone().acquire_owned().await.ok()
     }
 
     /// Gives out no more slots: what waits stays for other hosts.
     pub(crate) fn close(&self) {
-        self.free.close();
-    }
-
-    /// A row was stored that this host could not take at once.
-    pub(crate) fn queued(&self) {
-        self.queued.backlog.store(true, Ordering::Release);
-        self.queued.wake.notify_one();
-    }
-
-    /// How many more could be taken at once.
-    fn free(&self) -> usize {
-        self.free.available_permits()
+        self.0.close();
     }
 }
 
-/// Takes waiting walkers until the slots are closed. `start` runs each.
-pub(crate) async fn claim_due(
-    store: Store,
-    lease: HostLease,
-    slots: Slots,
-    start: impl Fn(Claimed, OwnedSemaphorePermit) + Send + Sync,
-) {
-    let mut link: Option<(Session, Statement)> = None;
-    let mut after_tenant = 0;
-    // How many slots came free while the last answer was under way: about as many will be by the time of the next.
-    let mut coming = 0;
-    loop {
-        // Not before there is a slot. Only one is held while asking, so that new walkers find the others free.
-        let mut slot = slots.wait().await;
-        if slot.is_none() {
-            return;
-        }
-        let free = slots.free();
-        let wanted = (1 + free + coming).min(MAX_CLAIM);
-        // Before asking: a row queued meanwhile sets it again.
-        slots.queued.backlog.store(false, Ordering::Release);
-        // No tenant gets more than half of what there is, as long as others wait.
-        let take = Take { after_tenant, per_tenant: wanted.div_ceil(2) as i64, at_most: wanted as i64 };
-        match claim(&store, &mut link, &lease, take).await {
-            Ok(claimed) => {
-                coming = slots.free().saturating_sub(free);
-                let is_full = claimed.len() == wanted;
-                let may_have_more = after_tenant > 0 || claimed.len() as i64 >= take.per_tenant;
-                after_tenant = if is_full { claimed.last().map_or(0, |last| last.tenant.0) } else { 0 };
-                for claimed in claimed {
-                    let slot = match slot.take() {
-                        Some(slot) => Some(slot),
-                        None => slots.wait().await,
-                    };
-                    // Closed meanwhile: the host hands back what it holds.
-                    let Some(slot) = slot else { return };
-                    start(claimed, slot);
-                }
-                if is_full || may_have_more {
-                    slots.queued.backlog.store(true, Ordering::Release);
-                    continue;
-                }
-            }
+/// What claiming needs.
+pub(crate) struct Claiming {
+    pub(crate) store: Store,
+    pub(crate) lease: HostLease,
+    pub(crate) slots: Slots,
+    pub(crate) lanes: Lanes,
+    pub(crate) catalog: Catalog,
+}
+
+/// What happens with walkers that were claimed.
+pub(crate) trait Runs: Send + Sync {
+    /// Runs one.
+    fn start(&self, claimed: Claimed, slot: OwnedSemaphorePermit);
+
+    /// Those that run on this host.
+    fn running(&self) -> Vec<Uuid>;
+}
+
+/// Takes waiting walkers until the slots are closed.
+pub(crate) async fn claim_due(claiming: Claiming, runs: impl Runs) {
+    let mut claimer = Claimer { claiming, runs, link: None, looked: None, look_after: Duration::ZERO, failed: None };
+    while let Some(first) = claimer.claiming.slots.wait().await {
+        match claimer.take(first).await {
+            Ok(Took::Some) => continue,
+            Ok(Took::Nothing) => {}
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "could not look for waiting walkers; trying again"
                 );
-                link = None;
+                claimer.link = None;
+                claimer.failed = Some(Instant::now());
             }
         }
-        drop(slot);
         // Either way: work, or the time to look again.
-        drop(tokio::time::timeout(POLL, slots.queued.wake.notified()).await);
+        let woken = claimer.claiming.lanes.woken();
+        drop(tokio::time::timeout(claimer.until_look(), woken).await);
     }
 }
 
-async fn claim(
-    store: &Store,
-    link: &mut Option<(Session, Statement)>,
-    lease: &HostLease,
-    take: Take,
-) -> Result<Vec<Claimed>, Error> {
-    let (session, statement) = match link {
-        Some(link) => link,
-        None => {
-            let session = store.queue_session().await?;
-            let statement = session.prepare(claim::CLAIM).await?;
-            link.insert((session, statement))
+/// What came of asking for work.
+enum Took {
+    Some,
+    Nothing,
+}
+
+struct Claimer<R> {
+    claiming: Claiming,
+    runs: R,
+    link: Option<Link>,
+    /// When the last look began, and after how long the next is due.
+    looked: Option<Instant>,
+    look_after: Duration,
+    /// When a claim last failed: it may have been committed all the same, its answer lost.
+    failed: Option<Instant>,
+}
+
+/// A connection with its prepared statements.
+struct Link {
+    session: Session,
+    claim: Statement,
+    due: Statement,
+}
+
+impl<R: Runs> Claimer<R> {
+    /// Starts what waits, as far as there are slots.
+    async fn take(&mut self, first: OwnedSemaphorePermit) -> Result<Took, Error> {
+        if self.claiming.lanes.take_heard() || self.until_look().is_zero() {
+            self.look().await?;
         }
-    };
-    claim::claim(session, statement, lease.id(), take).await
+        if !self.claiming.lanes.has_waiting() {
+            return Ok(Took::Nothing);
+        }
+        // Held before they are asked for: what is claimed starts at once, or it could have started on another host.
+        let mut slots = vec![first];
+        while slots.len() < MAX_CLAIM
+            && let Some(slot) = self.claiming.slots.take()
+        {
+            slots.push(slot);
+        }
+        let since = self.claiming.lanes.now();
+        let picks = self.claiming.lanes.choose(slots.len());
+        if picks.is_empty() {
+            return Ok(Took::Nothing);
+        }
+        let (limited, free): (Vec<Pick>, Vec<Pick>) = picks.into_iter().partition(|pick| pick.limit.is_some());
+        if !free.is_empty() {
+            let takes: Vec<Take> = free.iter().map(|pick| take(pick, pick.count)).collect();
+            let claimed = self.claim(&takes, Counted::Freely).await?;
+            for pick in &free {
+                if count(&claimed, pick.id) < pick.count {
+                    self.claiming.lanes.emptied(pick, since);
+                }
+            }
+            self.start(claimed, &mut slots);
+        }
+        for of_one in limited.chunk_by(|one, next| one.tenant == next.tenant) {
+            let claimed = self.claim_limited(of_one, since).await?;
+            self.start(claimed, &mut slots);
+        }
+        Ok(Took::Some)
+    }
+
+    fn start(&self, claimed: Vec<Claimed>, slots: &mut Vec<OwnedSemaphorePermit>) {
+        for claimed in claimed {
+            let slot = slots.pop().expect("no more are claimed than there are slots");
+            self.claiming.lanes.started(claimed.tenant);
+            self.runs.start(claimed, slot);
+        }
+    }
+
+    /// Takes as many as the limits leave room for, while no other host does.
+    async fn claim_limited(&mut self, picks: &[Pick], since: super::lanes::Moment) -> Result<Vec<Claimed>, Error> {
+        let tenant = picks[0].tenant;
+        let session = &self.link().await?.session;
+        session.batch_execute("begin").await?;
+        claim::lock_limits(session, tenant).await?;
+        let mut running = lanes::running(session, tenant).await?;
+        let mut takes = Vec::new();
+        for pick in picks {
+            let running = running.entry(pick.walker.clone()).or_default();
+            let room = pick.limit.unwrap_or(u32::MAX).saturating_sub(*running);
+            let count = pick.count.min(room as usize);
+            if count < pick.count {
+                self.claiming.lanes.filled(pick);
+            }
+            if count > 0 {
+                *running = running.saturating_add(count as u32);
+                takes.push(take(pick, count));
+            }
+        }
+        let claimed = if takes.is_empty() { Vec::new() } else { self.claim(&takes, Counted::Limited).await? };
+        self.link().await?.session.batch_execute("commit").await?;
+        for (pick, take) in
+            picks.iter().filter_map(|pick| Some((pick, takes.iter().find(|take| take.lane == pick.id)?)))
+        {
+            if (count(&claimed, pick.id) as i64) < take.at_most {
+                self.claiming.lanes.emptied(pick, since);
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn claim(&mut self, takes: &[Take], counted: Counted) -> Result<Vec<Claimed>, Error> {
+        let host = self.claiming.lease.id();
+        let link = self.link().await?;
+        claim::claim(&link.session, &link.claim, host, takes, counted).await
+    }
+
+    /// Finds out what waits, also what other hosts queued or what has become due.
+    async fn look(&mut self) -> Result<(), Error> {
+        let began = Instant::now();
+        self.hand_back_strays().await?;
+        let since = self.claiming.lanes.now();
+        let link = self.link().await?;
+        let due = lanes::due(&link.session, &link.due).await?;
+        let mut found = Vec::with_capacity(due.len());
+        for (id, lane) in due {
+            let limit = self.limit(&lane).await?;
+            found.push((id, lane, limit));
+        }
+        self.claiming.lanes.found(found, since);
+        self.looked = Some(began);
+        self.look_after = (began.elapsed() * LOOKING).clamp(LOOK, LATEST_LOOK);
+        Ok(())
+    }
+
+    /// A claim whose answer was lost leaves walkers that this host holds but does not run; nobody else would free them.
+    async fn hand_back_strays(&mut self) -> Result<(), Error> {
+        let Some(failed) = self.failed else { return Ok(()) };
+        let host = self.claiming.lease.id();
+        let running = self.runs.running();
+        let freed = claim::hand_back(&self.link().await?.session, host, &running).await?;
+        if freed > 0 {
+            tracing::warn!(freed, "handed back {freed} walkers that a lost connection had claimed for this host");
+        }
+        // A statement goes on for a while after its connection was cut.
+        if failed.elapsed() > STRAYS {
+            self.failed = None;
+        }
+        Ok(())
+    }
+
+    /// How many of a lane's walker may run at once.
+    async fn limit(&self, lane: &Lane) -> Result<Option<u32>, Error> {
+        let entry = self.claiming.catalog.active(lane.tenant, &lane.walker).await?;
+        Ok(entry.and_then(|entry| entry.definition.settings.concurrency))
+    }
+
+    fn until_look(&self) -> Duration {
+        self.looked.map_or(Duration::ZERO, |looked| self.look_after.saturating_sub(looked.elapsed()))
+    }
+
+    async fn link(&mut self) -> Result<&mut Link, Error> {
+        match &mut self.link {
+            Some(_) => {}
+            none => {
+                let session = self.claiming.store.queue_session().await?;
+                let claim = session.prepare(claim::CLAIM).await?;
+                let due = session.prepare(lanes::DUE).await?;
+                *none = Some(Link { session, claim, due });
+            }
+        }
+        Ok(self.link.as_mut().expect("just made"))
+    }
+}
+
+fn take(pick: &Pick, count: usize) -> Take {
+    Take { lane: pick.id, at_most: count as i64 }
+}
+
+fn count(claimed: &[Claimed], lane: LaneId) -> usize {
+    claimed.iter().filter(|claimed| claimed.lane == lane).count()
 }

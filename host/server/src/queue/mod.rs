@@ -4,14 +4,17 @@
 
 mod batch;
 mod claim;
+mod lanes;
 mod lease;
 mod recovery;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod waiters;
 mod writers;
 
-pub(crate) use claim::{Slots, claim_due};
+pub(crate) use claim::{Claiming, Runs, Slots, claim_due};
+pub(crate) use lanes::Lanes;
 pub(crate) use lease::HostLease;
 pub(crate) use recovery::{MAX_ATTEMPTS, recover};
 pub(crate) use waiters::Waiters;

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use uuid::Uuid;
-use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Status, TenantId, Usage, WalkerId};
+use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Priority, Status, TenantId, Usage, WalkerId};
 
-use super::{Accepted, Fenced, HostLease, Slots, Waiters, Writers, claim_due};
+use super::{Accepted, Claiming, Fenced, HostLease, Lanes, Runs, Slots, Waiters, Writers, claim_due};
 use crate::access::{Actor, Reach};
+use crate::modules::Catalog;
 use crate::store::checkpoint::Checkpoint;
-use crate::store::claim::Claimed;
+use crate::store::claim::{self, Claimed};
 use crate::store::complete::ResultRow;
 use crate::store::intake::NewWalker;
+use crate::store::lanes::{Lane, LaneId};
 use crate::store::logs::LogChunk;
 use crate::store::{HostId, Lease, ListFilter, Store, hosts, recover};
 use crate::test_postgres;
@@ -23,6 +25,7 @@ struct Scene {
     actor: Actor,
     lease: HostLease,
     slots: Slots,
+    lanes: Lanes,
     waiters: Waiters,
     writers: Writers,
     accepted: mpsc::UnboundedReceiver<Accepted>,
@@ -60,13 +63,16 @@ impl Scene {
         let (sender, accepted) = mpsc::unbounded_channel();
         let writers = Writers::start(&store, waiters.clone(), Box::new(move |one| drop(sender.send(one))));
         let actor = Actor { tenant: TenantId(tenant), root, reach: Reach::Root };
-        Self { store, actor, lease, slots: Slots::new(4), waiters, writers, accepted, module_id }
+        let lanes = Lanes::new(store.clone());
+        Self { store, actor, lease, slots: Slots::new(4), lanes, waiters, writers, accepted, module_id }
     }
 
     fn walker(&self) -> NewWalker {
         NewWalker {
             id: WalkerId::new("sample").uuid,
             tenant: self.actor.tenant,
+            lane: LaneId::default(),
+            priority: Priority::Normal,
             walker: "sample".into(),
             module_id: self.module_id,
             module_version: 1,
@@ -85,6 +91,13 @@ impl Scene {
         self.accepted.recv().await.unwrap()
     }
 
+    /// Stores a walker that waits in its lane, as another host would.
+    async fn queue(&self, mut walker: NewWalker) {
+        let lane = Lane { tenant: walker.tenant, walker: walker.walker.clone(), priority: walker.priority };
+        walker.lane = self.lanes.number(&lane).await.unwrap();
+        self.writers.accept(walker, None).await.unwrap();
+    }
+
     async fn view(&self, id: Uuid) -> crate::store::WalkerView {
         self.store.walker(&self.actor, &WalkerId { name: "sample".into(), uuid: id }).await.unwrap().unwrap()
     }
@@ -92,17 +105,33 @@ impl Scene {
     /// What is waiting, taken by the claim loop.
     async fn claimed(&self, count: usize) -> Vec<Claimed> {
         let (sender, mut claimed) = mpsc::unbounded_channel();
-        let claiming =
-            tokio::spawn(claim_due(self.store.clone(), self.lease.clone(), self.slots.clone(), move |one, slot| {
-                drop(slot);
-                drop(sender.send(one));
-            }));
+        let claiming = Claiming {
+            store: self.store.clone(),
+            lease: self.lease.clone(),
+            slots: self.slots.clone(),
+            lanes: self.lanes.clone(),
+            catalog: Catalog::new(self.store.clone()),
+        };
+        let claiming = tokio::spawn(claim_due(claiming, Kept(sender)));
         let mut all = Vec::new();
         while all.len() < count {
             all.push(claimed.recv().await.unwrap());
         }
         claiming.abort();
         all
+    }
+}
+
+/// Runs nothing, and remembers what it was given.
+struct Kept(mpsc::UnboundedSender<Claimed>);
+
+impl Runs for Kept {
+    fn start(&self, claimed: Claimed, _slot: OwnedSemaphorePermit) {
+        drop(self.0.send(claimed));
+    }
+
+    fn running(&self) -> Vec<Uuid> {
+        Vec::new()
     }
 }
 
@@ -217,8 +246,7 @@ async fn a_host_that_leaves_hands_its_walkers_back_with_the_attempt_uncounted() 
 async fn claims_take_turns_among_tenants_and_leave_what_is_not_due() {
     let scene = Scene::new().await;
     for tenant in [1, 1, 1, 1, 1, 1, 1, 1, 2, 3] {
-        let walker = NewWalker { tenant: TenantId(tenant), ..scene.walker() };
-        scene.writers.accept(walker, None).await.unwrap();
+        scene.queue(NewWalker { tenant: TenantId(tenant), ..scene.walker() }).await;
     }
     let later = NewWalker { execute_date: Some(Utc::now() + TimeDelta::hours(1)), ..scene.walker() };
     scene.writers.accept(later.clone(), None).await.unwrap();
@@ -327,4 +355,67 @@ async fn lists_page_newest_first_and_show_only_what_the_actor_owns() {
         assert!(scene.store.walker(&stranger, &id).await.unwrap().is_none());
         assert!(scene.store.logs(&stranger, &id, 0, 10).await.unwrap().is_none());
     }
+}
+
+#[tokio::test]
+async fn higher_priorities_come_first_and_walkers_of_one_take_turns() {
+    let scene = Scene::new().await;
+    for (walker, priority) in [
+        ("a", Priority::Low),
+        ("a", Priority::Normal),
+        ("a", Priority::Normal),
+        ("a", Priority::Normal),
+        ("b", Priority::Normal),
+        ("b", Priority::High),
+    ] {
+        scene.queue(NewWalker { walker: walker.into(), priority, ..scene.walker() }).await;
+    }
+    let scene = Scene { slots: Slots::new(1), ..scene };
+    let order: Vec<String> = scene.claimed(6).await.into_iter().map(|claimed| claimed.input.unwrap().walker).collect();
+    assert_eq!(order[0], "b", "the only one of high priority");
+    assert!(order[1..3].contains(&"b".to_owned()), "{order:?}");
+    assert_eq!(order[3..], ["a", "a", "a"]);
+}
+
+#[tokio::test]
+async fn a_limit_of_concurrency_holds_across_hosts_and_lets_the_next_in_when_one_ends() {
+    let scene = Scene::new().await;
+    let definition = serde_json::json!([{
+        "name": "sample", "doc": "", "async": true, "public": false, "enters": ["Root"], "fields": [],
+        "settings": {"concurrency": 2}
+    }]);
+    let client = scene.store.client().await.unwrap();
+    client.execute("update module_versions set definitions = $1", &[&definition]).await.unwrap();
+    client.execute("update modules set active_version = 1", &[]).await.unwrap();
+    client
+        .execute("insert into walker_names values ($1, 'sample', $2)", &[&scene.actor.tenant.0, &scene.module_id])
+        .await
+        .unwrap();
+    for _ in 0..5 {
+        scene.queue(scene.walker()).await;
+    }
+    let first = scene.claimed(2).await;
+    let other = HostLease::register(&scene.store).await.unwrap();
+    let scene = Scene { lease: other, lanes: Lanes::new(scene.store.clone()), ..scene };
+    let none = tokio::time::timeout(Duration::from_millis(400), scene.claimed(1)).await;
+    assert!(none.is_err(), "a third one ran");
+    let ended = result(&scene, &outcome(Ended::Completed));
+    scene.writers.complete(first[0].lease, ended, false, ()).await.unwrap();
+    assert_eq!(scene.claimed(1).await.len(), 1);
+    let running: i64 =
+        client.query_one("select count(*) from queue where owner is not null", &[]).await.unwrap().get(0);
+    assert_eq!(running, 2);
+}
+
+#[tokio::test]
+async fn what_a_lost_answer_claimed_is_handed_back() {
+    let scene = Scene::new().await;
+    scene.queue(scene.walker()).await;
+    let session = scene.store.queue_session().await.unwrap();
+    let kept = scene.claimed(1).await.remove(0).lease;
+    session.execute("update queue set claimed_at = claimed_at - interval '2 s'", &[]).await.unwrap();
+    assert_eq!(claim::hand_back(&session, kept.owner, &[kept.id]).await.unwrap(), 0);
+    assert_eq!(claim::hand_back(&session, kept.owner, &[]).await.unwrap(), 1);
+    let again = scene.claimed(1).await.remove(0).lease;
+    assert_eq!((again.id, again.attempt), (kept.id, 2));
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
 use walker_model::{Code, Ended, Failure, Json, NodeId, Outcome, TenantId, Usage, WalkerId};
 use walker_sandbox::{HostFault, Job};
 
 use super::attempt::{Attempted, Setting};
 use crate::host::Host;
-use crate::queue::{Accepted, Fenced, MAX_ATTEMPTS};
+use crate::queue::{Accepted, Fenced, MAX_ATTEMPTS, Runs};
 use crate::store::Lease;
 use crate::store::claim::{Claimed, Input};
 use crate::store::complete::ResultRow;
@@ -24,6 +25,16 @@ struct Run {
     tenant: TenantId,
     claimed_at: DateTime<Utc>,
     input: Input,
+}
+
+impl Runs for Arc<Host> {
+    fn start(&self, claimed: Claimed, slot: OwnedSemaphorePermit) {
+        self.start_claimed(claimed, slot);
+    }
+
+    fn running(&self) -> Vec<Uuid> {
+        self.running.ids()
+    }
 }
 
 impl Host {
@@ -45,8 +56,8 @@ impl Host {
     }
 
     /// Runs a walker that was taken from the waiting ones.
-    pub(crate) fn start_claimed(self: &Arc<Self>, claimed: Claimed, slot: OwnedSemaphorePermit) {
-        let Claimed { lease, tenant, claimed_at, input } = claimed;
+    fn start_claimed(self: &Arc<Self>, claimed: Claimed, slot: OwnedSemaphorePermit) {
+        let Claimed { lease, tenant, claimed_at, input, .. } = claimed;
         match input {
             Some(input) => self.spawn_run(Run { lease, tenant, claimed_at, input }, slot),
             None => {
@@ -69,6 +80,7 @@ impl Host {
     /// Runs an async walker and commits what came of it.
     async fn run(self: Arc<Self>, run: Run, slot: OwnedSemaphorePermit) {
         let (lease, root, claimed_at) = (run.lease, run.input.root, run.claimed_at);
+        let (tenant, walker) = (run.tenant, run.input.walker.clone());
         let (_place, stop) = self.running.enter(lease.id);
         let attempted = match self.prepare(run).await {
             Ok((module, job, setting)) => self.attempt(module, job, setting, stop.clone()).await,
@@ -92,7 +104,9 @@ impl Host {
             }
         };
         let result = ResultRow::new(root, claimed_at, &outcome, logs);
-        match self.writers.complete(lease, result, is_saved, slot).await {
+        let written = self.writers.complete(lease, result, is_saved, slot).await;
+        self.lanes.ended(tenant, &walker, outcome.usage.fuel);
+        match written {
             Ok(Fenced::Written) => {}
             Ok(Fenced::Lost) => {
                 tracing::info!(walker = %lease.id, "the result of walker {} came too late and was not stored", lease.id);
@@ -140,7 +154,7 @@ impl Host {
             tracing::warn!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not give walker {} back; trying again", lease.id);
             tokio::time::sleep(FAULT_PAUSE).await;
         }
-        self.slots.queued();
+        self.lanes.heard();
     }
 
     /// An outcome that the host itself decides.

@@ -7,6 +7,7 @@ pub(crate) mod claim;
 pub(crate) mod complete;
 pub(crate) mod hosts;
 pub(crate) mod intake;
+pub(crate) mod lanes;
 mod lease;
 mod listen;
 pub(crate) mod logs;
