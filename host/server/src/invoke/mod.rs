@@ -150,7 +150,7 @@ impl Host {
         if ready.walker.execute_date.is_some() {
             return Err(Error::NotDeferrable(ready.walker.walker));
         }
-        let slot = self.slot_for_caller().await?;
+        let slot = self.slot_for_caller(actor.tenant).await?;
         let (id, outcome) = self.run_sync(actor, ready, 1, Some(slot)).await?;
         Ok(Invoked::Ended { id, outcome: Box::new(outcome) })
     }
@@ -193,15 +193,15 @@ impl Host {
 
     /// Stores an async walker; returns once that is committed.
     pub(crate) async fn accept(&self, ready: Ready) -> Result<WalkerId, Error> {
-        let id = ready.id();
+        let (id, tenant) = (ready.id(), ready.walker.tenant);
         let slot = match ready.walker.execute_date {
-            None if self.runs_async() => self.slots.take().map(|slot| (self.lease.id(), slot)),
+            None if self.runs_async() => self.slots.take(tenant).map(|slot| (self.lease.id(), slot)),
             _ => None,
         };
         let is_queued = slot.is_none();
         self.writers.accept(ready.walker, slot).await?;
         if is_queued {
-            self.slots.queued();
+            self.slots.queued(tenant);
         }
         Ok(id)
     }

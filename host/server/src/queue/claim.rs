@@ -1,112 +1,55 @@
 //! Takes waiting walkers when this host has free slots.
+//!
+//! How many of whom is decided in `slots.rs`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::Statement;
+use walker_model::TenantId;
 
 use super::HostLease;
+use super::slots::{Offer, Slot, Slots};
 use crate::store::claim::{self, Claimed, Take};
 use crate::store::{Error, Session, Store};
 
 /// The safety net below wake-ups: how late a due walker may be noticed.
 const POLL: Duration = Duration::from_millis(100);
-/// More in one statement gains nothing.
-const MAX_CLAIM: usize = 200;
-
-/// Runs at once, and what waits for a place among them.
-#[derive(Clone)]
-pub(crate) struct Slots {
-    free: Arc<Semaphore>,
-    queued: Arc<Queued>,
-}
-
-#[derive(Default)]
-struct Queued {
-    /// Whether rows may be waiting that were here first.
-    backlog: AtomicBool,
-    wake: Notify,
-}
-
-impl Slots {
-    pub(crate) fn new(count: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(count)), queued: Arc::default() }
-    }
-
-    /// A slot for a new walker, unless others wait already: nobody jumps the queue.
-    pub(crate) fn take(&self) -> Option<OwnedSemaphorePermit> {
-        if self.queued.backlog.load(Ordering::Acquire) {
-            return None;
-        }
-        self.free.clone().try_acquire_owned().ok()
-    }
-
-    /// A slot as soon as there is one; `None` once they are closed.
-    pub(crate) async fn wait(&self) -> Option<OwnedSemaphorePermit> {
-        self.free.clone().acquire_owned().await.ok()
-    }
-
-    /// Gives out no more slots: what waits stays for other hosts.
-    pub(crate) fn close(&self) {
-        self.free.close();
-    }
-
-    /// A row was stored that this host could not take at once.
-    pub(crate) fn queued(&self) {
-        self.queued.backlog.store(true, Ordering::Release);
-        self.queued.wake.notify_one();
-    }
-
-    /// How many more could be taken at once.
-    fn free(&self) -> usize {
-        self.free.available_permits()
-    }
-}
 
 /// Takes waiting walkers until the slots are closed. `start` runs each.
 pub(crate) async fn claim_due(
     store: Store,
     lease: HostLease,
     slots: Slots,
-    start: impl Fn(Claimed, OwnedSemaphorePermit) + Send + Sync,
+    start: impl Fn(Claimed, Slot) + Clone + Send + Sync + 'static,
 ) {
     let mut link: Option<(Session, Statement)> = None;
     let mut after_tenant = 0;
-    // How many slots came free while the last answer was under way: about as many will be by the time of the next.
-    let mut coming = 0;
-    loop {
-        // Not before there is a slot. Only one is held while asking, so that new walkers find the others free.
-        let mut slot = slots.wait().await;
-        if slot.is_none() {
-            return;
+    let mut looked: Option<Instant> = None;
+    while !slots.is_closed() {
+        let offer = slots.offer();
+        let is_due = looked.is_none_or(|looked| looked.elapsed() >= POLL);
+        if offer.at_most == 0 || !(offer.is_wanted || is_due || after_tenant > 0) {
+            // Either way: work, or the time to look again.
+            drop(tokio::time::timeout(POLL, slots.claimable()).await);
+            continue;
         }
-        let free = slots.free();
-        let wanted = (1 + free + coming).min(MAX_CLAIM);
-        // Before asking: a row queued meanwhile sets it again.
-        slots.queued.backlog.store(false, Ordering::Release);
-        // No tenant gets more than half of what there is, as long as others wait.
-        let take = Take { after_tenant, per_tenant: wanted.div_ceil(2) as i64, at_most: wanted as i64 };
-        match claim(&store, &mut link, &lease, take).await {
+        looked = Some(Instant::now());
+        let asked = slots.ask(&offer);
+        match claim(&store, &mut link, &lease, take(&offer, after_tenant)).await {
             Ok(claimed) => {
-                coming = slots.free().saturating_sub(free);
-                let is_full = claimed.len() == wanted;
-                let may_have_more = after_tenant > 0 || claimed.len() as i64 >= take.per_tenant;
+                let is_full = claimed.len() >= offer.at_most;
+                let has_left_out = is_full || after_tenant > 0;
                 after_tenant = if is_full { claimed.last().map_or(0, |last| last.tenant.0) } else { 0 };
+                let mut counts: HashMap<TenantId, usize> = HashMap::new();
+                claimed.iter().for_each(|claimed| *counts.entry(claimed.tenant).or_default() += 1);
                 for claimed in claimed {
-                    let slot = match slot.take() {
-                        Some(slot) => Some(slot),
-                        None => slots.wait().await,
-                    };
+                    let (slot, start) = (slots.enter(claimed.tenant), start.clone());
+                    // Apart from this loop: one tenant that has to wait for a slot must not keep another waiting.
                     // Closed meanwhile: the host hands back what it holds.
-                    let Some(slot) = slot else { return };
-                    start(claimed, slot);
+                    tokio::spawn(async move { drop(slot.await.map(|slot| start(claimed, slot))) });
                 }
-                if is_full || may_have_more {
-                    slots.queued.backlog.store(true, Ordering::Release);
-                    continue;
-                }
+                slots.answered(&offer, &counts, asked.into_iter().filter(|_| has_left_out));
             }
             Err(error) => {
                 tracing::warn!(
@@ -114,12 +57,16 @@ pub(crate) async fn claim_due(
                     "could not look for waiting walkers; trying again"
                 );
                 link = None;
+                slots.answered(&offer, &HashMap::new(), asked);
+                tokio::time::sleep(POLL).await;
             }
         }
-        drop(slot);
-        // Either way: work, or the time to look again.
-        drop(tokio::time::timeout(POLL, slots.queued.wake.notified()).await);
     }
+}
+
+fn take(offer: &Offer, after_tenant: i64) -> Take {
+    let (tenants, allowed) = offer.lanes.iter().map(|(tenant, allowed)| (tenant.0, *allowed as i64)).unzip();
+    Take { after_tenant, at_most: offer.at_most as i64, newcomer: offer.newcomer as i64, tenants, allowed }
 }
 
 async fn claim(

@@ -6,13 +6,15 @@ mod batch;
 mod claim;
 mod lease;
 mod recovery;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod waiters;
 mod writers;
 
-pub(crate) use claim::{Slots, claim_due};
+pub(crate) use claim::claim_due;
 pub(crate) use lease::HostLease;
 pub(crate) use recovery::{MAX_ATTEMPTS, recover};
+pub(crate) use slots::{Slot, Slots};
 pub(crate) use waiters::Waiters;
 pub(crate) use writers::{Accepted, Fenced, Writers};

@@ -80,7 +80,7 @@ impl Scene {
 
     /// Stores a walker as this host's own.
     async fn accept(&mut self) -> Accepted {
-        let slot = self.slots.take().unwrap();
+        let slot = self.slots.take(self.actor.tenant).unwrap();
         self.writers.accept(self.walker(), Some((self.lease.id(), slot))).await.unwrap();
         self.accepted.recv().await.unwrap()
     }

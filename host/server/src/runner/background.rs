@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::OwnedSemaphorePermit;
 use walker_model::{Code, Ended, Failure, Json, NodeId, Outcome, TenantId, Usage, WalkerId};
 use walker_sandbox::{HostFault, Job};
 
 use super::attempt::{Attempted, Setting};
 use crate::host::Host;
-use crate::queue::{Accepted, Fenced, MAX_ATTEMPTS};
+use crate::queue::{Accepted, Fenced, MAX_ATTEMPTS, Slot};
 use crate::store::Lease;
 use crate::store::claim::{Claimed, Input};
 use crate::store::complete::ResultRow;
@@ -45,7 +44,7 @@ impl Host {
     }
 
     /// Runs a walker that was taken from the waiting ones.
-    pub(crate) fn start_claimed(self: &Arc<Self>, claimed: Claimed, slot: OwnedSemaphorePermit) {
+    pub(crate) fn start_claimed(self: &Arc<Self>, claimed: Claimed, slot: Slot) {
         let Claimed { lease, tenant, claimed_at, input } = claimed;
         match input {
             Some(input) => self.spawn_run(Run { lease, tenant, claimed_at, input }, slot),
@@ -61,14 +60,14 @@ impl Host {
         }
     }
 
-    fn spawn_run(self: &Arc<Self>, run: Run, slot: OwnedSemaphorePermit) {
+    fn spawn_run(self: &Arc<Self>, run: Run, slot: Slot) {
         let host = self.clone();
         tokio::spawn(host.run(run, slot));
     }
 
     /// Runs an async walker and commits what came of it.
-    async fn run(self: Arc<Self>, run: Run, slot: OwnedSemaphorePermit) {
-        let (lease, root, claimed_at) = (run.lease, run.input.root, run.claimed_at);
+    async fn run(self: Arc<Self>, run: Run, slot: Slot) {
+        let (lease, tenant, root, claimed_at) = (run.lease, run.tenant, run.input.root, run.claimed_at);
         let (_place, stop) = self.running.enter(lease.id);
         let attempted = match self.prepare(run).await {
             Ok((module, job, setting)) => self.attempt(module, job, setting, stop.clone()).await,
@@ -85,7 +84,7 @@ impl Host {
             Err(HostFault::Failed(fault)) => {
                 tracing::error!(walker = %lease.id, fault, "walker {} could not be run", lease.id);
                 if lease.attempt < MAX_ATTEMPTS {
-                    return self.give_back(lease).await;
+                    return self.give_back(lease, tenant).await;
                 }
                 let message = format!("the host could not run it, {MAX_ATTEMPTS} times in a row");
                 Attempted { outcome: self.ended_badly(Code::HostLost, message), logs: None, is_saved: true }
@@ -103,7 +102,7 @@ impl Host {
                 let outcome = self.ended_badly(Code::LimitOutput, "what it left behind could not be stored");
                 let result = ResultRow::new(root, claimed_at, &outcome, None);
                 if self.writers.complete(lease, result, true, ()).await.is_err() {
-                    self.give_back(lease).await;
+                    self.give_back(lease, tenant).await;
                 }
             }
         }
@@ -130,7 +129,7 @@ impl Host {
 
     /// Lets a walker be tried again. Whoever else could free it would wait for this host's death, so that a database
     /// that is away is waited for.
-    async fn give_back(&self, lease: Lease) {
+    async fn give_back(&self, lease: Lease, tenant: TenantId) {
         while let Err(error) = self.store.release(lease, FAULT_PAUSE).await {
             // A host that stops hands back all it holds.
             if !error.is_unavailable() || self.is_stopping() {
@@ -140,7 +139,7 @@ impl Host {
             tracing::warn!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not give walker {} back; trying again", lease.id);
             tokio::time::sleep(FAULT_PAUSE).await;
         }
-        self.slots.queued();
+        self.slots.queued(tenant);
     }
 
     /// An outcome that the host itself decides.

@@ -34,11 +34,14 @@ pub(crate) struct Input {
 }
 
 /// How many to take, and where to go on among the tenants.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Take {
     pub(crate) after_tenant: i64,
-    pub(crate) per_tenant: i64,
     pub(crate) at_most: i64,
+    /// For each tenant that is not named below.
+    pub(crate) newcomer: i64,
+    pub(crate) tenants: Vec<i64>,
+    pub(crate) allowed: Vec<i64>,
 }
 
 /// Finds the tenants by hopping through the index, so that one with half a million waiting walkers
@@ -51,10 +54,11 @@ with recursive t(tenant_id) as (
     from t where t.tenant_id is not null),
 pick as materialized (
     select x.tid
-    from t cross join lateral (
+    from t left join unnest($5::int8[], $6::int8[]) a(tenant_id, allowed) on a.tenant_id = t.tenant_id
+    cross join lateral (
         select q.ctid tid from queue q
         where q.owner is null and q.tenant_id = t.tenant_id and q.execute_date <= now()
-        order by q.execute_date limit $2::int8 for update skip locked) x
+        order by q.execute_date limit coalesce(a.allowed, $2::int8) for update skip locked) x
     where t.tenant_id is not null
     limit $3::int8),
 c as (
@@ -72,7 +76,8 @@ pub(crate) async fn claim(
     host: HostId,
     take: Take,
 ) -> Result<Vec<Claimed>, Error> {
-    let rows = session.query(statement, &[&take.after_tenant, &take.per_tenant, &take.at_most, &host.0]).await?;
+    let Take { after_tenant, at_most, newcomer, tenants, allowed } = &take;
+    let rows = session.query(statement, &[after_tenant, newcomer, at_most, &host.0, tenants, allowed]).await?;
     rows.iter().map(|row| claimed(row, host)).collect()
 }
 
