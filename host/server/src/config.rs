@@ -85,8 +85,9 @@ impl Default for Config {
             log_format: LogFormat::Pretty,
             // Postgres' notices ("already exists, skipping") tell an operator nothing.
             log_filter: "info,tokio_postgres=warn".to_owned(),
-            // Enough that walkers waiting for others do not starve the cores; bounded by the pooled instance slots.
-            slots: 64,
+            // Enough that walkers waiting for others do not starve the cores; one tenant alone gets two thirds of them.
+            // Bounded by the pooled instance slots.
+            slots: 96,
             // What container runtimes give by default before they kill.
             grace: Duration::from_secs(10),
             // Python and JavaScript components are 2–20 MB.

@@ -17,7 +17,7 @@ use crate::config::{Config, Role};
 use crate::identity::Identity;
 use crate::modules::{Catalog, Compiled};
 use crate::queue::{Claiming, HostLease, Lanes, Slots, Waiters, Writers, claim_due, recover};
-use crate::runner::Running;
+use crate::runner::{Running, Turns};
 use crate::store::{self, Store, WalkerView};
 
 /// How often a waiting reader looks for itself, in case another host ran the walker.
@@ -35,8 +35,8 @@ pub struct Parts {
     pub sandbox: Sandbox,
     /// Their compiled code.
     pub compiled: Compiled,
-    /// The threads they run on.
-    pub walkers: Handle,
+    /// Their turns on the threads they run on.
+    pub walkers: Turns,
     /// The settings; `slots` and `limits` count here, the rest is for those who ask.
     pub config: Config,
 }
@@ -60,8 +60,8 @@ pub struct Host {
     pub(crate) lease: HostLease,
     pub(crate) waiters: Waiters,
     pub(crate) running: Running,
-    /// The walkers' threads.
-    pub(crate) walkers: Handle,
+    /// The walkers' turns on their threads.
+    pub(crate) walkers: Turns,
     /// The threads of everything else.
     pub(crate) io: Handle,
     backtraces: Cache<(Uuid, u16), Arc<Vec<String>>>,

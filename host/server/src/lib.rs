@@ -11,7 +11,7 @@ pub mod identity;
 pub mod invoke;
 pub mod modules;
 mod queue;
-mod runner;
+pub mod runner;
 pub mod serve;
 pub mod shutdown;
 pub mod store;

@@ -148,7 +148,7 @@ async fn with_database(
 
     let walkers = threads::Walkers::start(config.threads)
         .map_err(|source| Error::System { what: "start the walkers' threads", source })?;
-    let parts = Parts { store, sandbox, compiled, walkers: walkers.handle(), config: config.clone() };
+    let parts = Parts { store, sandbox, compiled, walkers: walkers.turns(), config: config.clone() };
     let host = Host::start(parts).await?;
 
     let url = format!("http://{address}");

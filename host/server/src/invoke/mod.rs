@@ -154,7 +154,7 @@ impl Host {
         if is_ordered || ready.walker.execute_date.is_some() {
             return Err(Error::NotDeferrable(ready.walker.walker));
         }
-        let slot = self.slot_for_caller().await?;
+        let slot = self.slot_for_caller(actor.tenant).await?;
         let (id, outcome) = self.run_sync(actor, ready, 1, Some(slot)).await?;
         Ok(Invoked::Ended { id, outcome: Box::new(outcome) })
     }
@@ -206,7 +206,7 @@ impl Host {
         let limit = entry.definition.settings.concurrency;
         let may_start = walker.execute_date.is_none() && self.runs_async();
         let slot = match limit {
-            None if may_start && !self.lanes.is_ahead(lane.tenant, lane.priority) => self.slots.take(),
+            None if may_start && !self.lanes.is_ahead(lane.tenant, lane.priority) => self.slots.take(lane.tenant),
             // Counted among all hosts, which only a claim does.
             _ => None,
         };

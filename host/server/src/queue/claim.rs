@@ -1,17 +1,18 @@
 //! Takes waiting walkers when this host has free slots.
+//!
+//! From which lanes is decided in `lanes.rs`, whether a tenant may have another slot in `slots.rs`.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::Statement;
 use uuid::Uuid;
 
 use super::HostLease;
-use super::lanes::{Lanes, Pick};
+use super::lanes::{Lanes, Moment, Pick};
+use super::slots::{Slot, Slots};
 use crate::modules::Catalog;
 use crate::store::claim::{self, Claimed, Counted, Take};
-use crate::store::lanes::{self, Lane, LaneId};
+use crate::store::lanes::{self, Lane};
 use crate::store::{Error, Session, Store};
 
 /// The safety net below wake-ups: how late it may be noticed that a walker is due, or was queued by another host.
@@ -25,31 +26,6 @@ const STRAYS: Duration = Duration::from_secs(10);
 /// More in one statement gains nothing.
 const MAX_CLAIM: usize = 200;
 
-/// Runs at once.
-#[derive(Clone)]
-pub(crate) struct Slots(Arc<Semaphore>);
-
-impl Slots {
-    pub(crate) fn new(count: usize) -> Self {
-        Self(Arc::new(Semaphore::new(count)))
-    }
-
-    /// A slot, if there is one now.
-    pub(crate) fn take(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.clone().try_acquire_owned().ok()
-    }
-
-    /// A slot as soon as there is one; `None` once they are closed.
-    pub(crate) async fn wait(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.clone().acquire_owned().await.ok()
-    }
-
-    /// Gives out no more slots: what waits stays for other hosts.
-    pub(crate) fn close(&self) {
-        self.0.close();
-    }
-}
-
 /// What claiming needs.
 pub(crate) struct Claiming {
     pub(crate) store: Store,
@@ -62,7 +38,7 @@ pub(crate) struct Claiming {
 /// What happens with walkers that were claimed.
 pub(crate) trait Runs: Send + Sync {
     /// Runs one.
-    fn start(&self, claimed: Claimed, slot: OwnedSemaphorePermit);
+    fn start(&self, claimed: Claimed, slot: Slot);
 
     /// Those that run on this host.
     fn running(&self) -> Vec<Uuid>;
@@ -71,8 +47,8 @@ pub(crate) trait Runs: Send + Sync {
 /// Takes waiting walkers until the slots are closed.
 pub(crate) async fn claim_due(claiming: Claiming, runs: impl Runs) {
     let mut claimer = Claimer { claiming, runs, link: None, looked: None, look_after: Duration::ZERO, failed: None };
-    while let Some(first) = claimer.claiming.slots.wait().await {
-        match claimer.take(first).await {
+    while !claimer.claiming.slots.is_closed() {
+        match claimer.take().await {
             Ok(Took::Some) => continue,
             Ok(Took::Nothing) => {}
             Err(error) => {
@@ -82,11 +58,16 @@ pub(crate) async fn claim_due(claiming: Claiming, runs: impl Runs) {
                 );
                 claimer.link = None;
                 claimer.failed = Some(Instant::now());
+                tokio::time::sleep(LOOK).await;
             }
         }
-        // Either way: work, or the time to look again.
-        let woken = claimer.claiming.lanes.woken();
-        drop(tokio::time::timeout(claimer.until_look(), woken).await);
+        let Claiming { slots, lanes, .. } = &claimer.claiming;
+        // Work, a slot for it, or the time to look again.
+        tokio::select! {
+            () = lanes.woken() => {}
+            () = slots.released() => {}
+            () = tokio::time::sleep(claimer.until_look()) => {}
+        }
     }
 }
 
@@ -115,82 +96,67 @@ struct Link {
 }
 
 impl<R: Runs> Claimer<R> {
-    /// Starts what waits, as far as there are slots.
-    async fn take(&mut self, first: OwnedSemaphorePermit) -> Result<Took, Error> {
+    /// Starts what waits, as far as there are slots: what is claimed starts at once, or it could have started on another
+    /// host.
+    async fn take(&mut self) -> Result<Took, Error> {
         if self.claiming.lanes.take_heard() || self.until_look().is_zero() {
             self.look().await?;
         }
-        if !self.claiming.lanes.has_waiting() {
-            return Ok(Took::Nothing);
-        }
-        // Held before they are asked for: what is claimed starts at once, or it could have started on another host.
-        let mut slots = vec![first];
-        while slots.len() < MAX_CLAIM
-            && let Some(slot) = self.claiming.slots.take()
-        {
-            slots.push(slot);
-        }
         let since = self.claiming.lanes.now();
-        let picks = self.claiming.lanes.choose(slots.len());
+        if self.claiming.lanes.has_waiting() {
+            self.claiming.slots.want();
+        }
+        let picks = self.claiming.lanes.choose(MAX_CLAIM, &self.claiming.slots);
         if picks.is_empty() {
             return Ok(Took::Nothing);
         }
-        let (limited, free): (Vec<Pick>, Vec<Pick>) = picks.into_iter().partition(|pick| pick.limit.is_some());
+        let (mut limited, mut free): (Vec<Pick>, Vec<Pick>) = picks.into_iter().partition(|pick| pick.limit.is_some());
         if !free.is_empty() {
-            let takes: Vec<Take> = free.iter().map(|pick| take(pick, pick.count)).collect();
+            let takes: Vec<Take> = free.iter().map(|pick| take(pick, pick.slots.len())).collect();
             let claimed = self.claim(&takes, Counted::Freely).await?;
-            for pick in &free {
-                if count(&claimed, pick.id) < pick.count {
-                    self.claiming.lanes.emptied(pick, since);
-                }
-            }
-            self.start(claimed, &mut slots);
+            self.start(claimed, &mut free, since);
         }
-        for of_one in limited.chunk_by(|one, next| one.tenant == next.tenant) {
-            let claimed = self.claim_limited(of_one, since).await?;
-            self.start(claimed, &mut slots);
+        for of_one in limited.chunk_by_mut(|one, next| one.tenant == next.tenant) {
+            self.claim_limited(of_one, since).await?;
         }
         Ok(Took::Some)
     }
 
-    fn start(&self, claimed: Vec<Claimed>, slots: &mut Vec<OwnedSemaphorePermit>) {
+    /// Starts what was claimed; a lane that gave fewer than there were slots is empty.
+    fn start(&self, claimed: Vec<Claimed>, picks: &mut [Pick], since: Moment) {
         for claimed in claimed {
-            let slot = slots.pop().expect("no more are claimed than there are slots");
+            let pick = picks.iter_mut().find(|pick| pick.id == claimed.lane).expect("only these lanes were asked for");
+            let slot = pick.slots.pop().expect("no more are claimed than there are slots");
             self.claiming.lanes.started(claimed.tenant);
             self.runs.start(claimed, slot);
+        }
+        for pick in picks.iter().filter(|pick| !pick.slots.is_empty()) {
+            self.claiming.lanes.emptied(pick, since);
         }
     }
 
     /// Takes as many as the limits leave room for, while no other host does.
-    async fn claim_limited(&mut self, picks: &[Pick], since: super::lanes::Moment) -> Result<Vec<Claimed>, Error> {
+    async fn claim_limited(&mut self, picks: &mut [Pick], since: Moment) -> Result<(), Error> {
         let tenant = picks[0].tenant;
         let session = &self.link().await?.session;
         session.batch_execute("begin").await?;
         claim::lock_limits(session, tenant).await?;
         let mut running = lanes::running(session, tenant).await?;
-        let mut takes = Vec::new();
-        for pick in picks {
+        for pick in picks.iter_mut() {
             let running = running.entry(pick.walker.clone()).or_default();
-            let room = pick.limit.unwrap_or(u32::MAX).saturating_sub(*running);
-            let count = pick.count.min(room as usize);
-            if count < pick.count {
+            let room = pick.limit.unwrap_or(u32::MAX).saturating_sub(*running) as usize;
+            if room < pick.slots.len() {
                 self.claiming.lanes.filled(pick);
+                pick.slots.truncate(room);
             }
-            if count > 0 {
-                *running = running.saturating_add(count as u32);
-                takes.push(take(pick, count));
-            }
+            *running = running.saturating_add(pick.slots.len() as u32);
         }
+        let takes: Vec<Take> =
+            picks.iter().map(|pick| take(pick, pick.slots.len())).filter(|take| take.at_most > 0).collect();
         let claimed = if takes.is_empty() { Vec::new() } else { self.claim(&takes, Counted::Limited).await? };
         self.link().await?.session.batch_execute("commit").await?;
-        for (pick, take) in
-            picks.iter().filter_map(|pick| Some((pick, takes.iter().find(|take| take.lane == pick.id)?)))
-        {
-            if (count(&claimed, pick.id) as i64) < take.at_most {
-                self.claiming.lanes.emptied(pick, since);
-            }
-        }
-        Ok(claimed)
+        self.start(claimed, picks, since);
+        Ok(())
     }
 
     async fn claim(&mut self, takes: &[Take], counted: Counted) -> Result<Vec<Claimed>, Error> {
@@ -259,8 +225,4 @@ impl<R: Runs> Claimer<R> {
 
 fn take(pick: &Pick, count: usize) -> Take {
     Take { lane: pick.id, at_most: count as i64 }
-}
-
-fn count(claimed: &[Claimed], lane: LaneId) -> usize {
-    claimed.iter().filter(|claimed| claimed.lane == lane).count()
 }

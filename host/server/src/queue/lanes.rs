@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use walker_model::{Priority, TenantId};
 
 use super::shares::Shares;
+use super::slots::{Slot, Slots};
 use crate::store::lanes::{Lane, LaneId};
 use crate::store::{Error, Store};
 
@@ -57,14 +58,13 @@ struct Waiting {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
-/// How many may be taken from a lane.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pick {
-    pub(crate) id: LaneId,
-    pub(crate) tenant: TenantId,
-    pub(crate) walker: String,
-    pub(crate) count: usize,
-    pub(crate) limit: Option<u32>,
+/// What is to be taken from a lane: one walker for each slot.
+pub(super) struct Pick {
+    pub(super) id: LaneId,
+    pub(super) tenant: TenantId,
+    pub(super) walker: String,
+    pub(super) limit: Option<u32>,
+    pub(super) slots: Vec<Slot>,
 }
 
 impl Lanes {
@@ -184,10 +184,10 @@ impl Lanes {
         self.lock().waiting.values().flatten().any(|lane| !lane.is_full)
     }
 
-    /// From which lanes the next `count` walkers come: tenants in turns, within a tenant the highest priority, and
-    /// lanes of one priority in turns.
-    pub(super) fn choose(&self, count: usize) -> Vec<Pick> {
-        self.lock().choose(count)
+    /// From which lanes the next `count` walkers come, as far as their tenants have slots: tenants in turns, within a
+    /// tenant the highest priority, and lanes of one priority in turns.
+    pub(super) fn choose(&self, count: usize, slots: &Slots) -> Vec<Pick> {
+        self.lock().choose(count, slots)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -220,21 +220,21 @@ impl State {
         }
     }
 
-    fn choose(&mut self, count: usize) -> Vec<Pick> {
+    fn choose(&mut self, count: usize, slots: &Slots) -> Vec<Pick> {
         let Self { waiting, shares, clock, .. } = self;
         let able =
             waiting.iter().filter(|(_, lanes)| lanes.iter().any(|lane| !lane.is_full)).map(|(tenant, _)| *tenant);
         let mut picks: Vec<Pick> = Vec::new();
-        for tenant in shares.next(able, count) {
+        for (tenant, slot) in shares.next(able, count, |tenant| slots.take(tenant)) {
             let lanes = waiting.get_mut(&tenant).into_iter().flatten().filter(|lane| !lane.is_full);
             let Some(lane) = lanes.max_by_key(|lane| (lane.priority, std::cmp::Reverse(lane.chosen))) else { continue };
             *clock += 1;
             lane.chosen = Moment(*clock);
             match picks.iter_mut().find(|pick| pick.id == lane.id) {
-                Some(pick) => pick.count += 1,
+                Some(pick) => pick.slots.push(slot),
                 None => {
                     let (walker, limit) = (lane.walker.clone(), lane.limit);
-                    picks.push(Pick { id: lane.id, tenant, walker, count: 1, limit });
+                    picks.push(Pick { id: lane.id, tenant, walker, limit, slots: vec![slot] });
                 }
             }
         }

@@ -8,14 +8,16 @@ mod lanes;
 mod lease;
 mod recovery;
 mod shares;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod waiters;
 mod writers;
 
-pub(crate) use claim::{Claiming, Runs, Slots, claim_due};
+pub(crate) use claim::{Claiming, Runs, claim_due};
 pub(crate) use lanes::Lanes;
 pub(crate) use lease::HostLease;
 pub(crate) use recovery::{MAX_ATTEMPTS, recover};
+pub(crate) use slots::{Slot, Slots};
 pub(crate) use waiters::Waiters;
 pub(crate) use writers::{Accepted, Fenced, Writers};

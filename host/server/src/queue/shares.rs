@@ -64,24 +64,31 @@ impl Shares {
         share.cost += (fuel - share.cost) * LEARNING;
     }
 
-    /// The tenants of the next `count` runs in their order, if these tenants have enough that waits.
-    pub(super) fn next(&mut self, waiting: impl Iterator<Item = TenantId>, count: usize) -> Vec<TenantId> {
+    /// Gives out up to `count` places, one after the other to the tenant that has come least far, for as long as it is
+    /// `granted` one.
+    pub(super) fn next<T>(
+        &mut self,
+        waiting: impl Iterator<Item = TenantId>,
+        count: usize,
+        mut granted: impl FnMut(TenantId) -> Option<T>,
+    ) -> Vec<(TenantId, T)> {
         let now = self.now;
         let mut order: BinaryHeap<Place> =
             waiting.map(|tenant| Place { pass: self.share(tenant).pass.max(now), tenant }).collect();
-        let mut chosen = Vec::with_capacity(count);
-        while chosen.len() < count
+        let mut given = Vec::with_capacity(count);
+        while given.len() < count
             && let Some(place) = order.pop()
         {
-            if chosen.is_empty() {
+            let Some(one) = granted(place.tenant) else { continue };
+            if given.is_empty() {
                 self.now = place.pass;
             }
+            given.push((place.tenant, one));
             let cost = self.share(place.tenant).cost;
-            chosen.push(place.tenant);
             order.push(Place { pass: place.pass + cost, ..place });
         }
         self.forget_the_idle();
-        chosen
+        given
     }
 
     fn share(&mut self, tenant: TenantId) -> &mut Share {
@@ -106,6 +113,11 @@ mod tests {
     const LARGE: TenantId = TenantId(1);
     const SMALL: TenantId = TenantId(2);
 
+    fn next(shares: &mut Shares, waiting: &[TenantId], count: usize) -> Vec<TenantId> {
+        let next = shares.next(waiting.iter().copied(), count, |_| Some(()));
+        next.into_iter().map(|(tenant, ())| tenant).collect()
+    }
+
     fn count(chosen: &[TenantId], tenant: TenantId) -> usize {
         chosen.iter().filter(|chosen| **chosen == tenant).count()
     }
@@ -113,19 +125,31 @@ mod tests {
     #[test]
     fn equal_runs_take_turns() {
         let mut shares = Shares::default();
-        let chosen = shares.next([LARGE, SMALL].into_iter(), 10);
+        let chosen = next(&mut shares, &[LARGE, SMALL], 10);
         assert_eq!((count(&chosen, LARGE), count(&chosen, SMALL)), (5, 5));
-        assert!(shares.next(std::iter::empty(), 10).is_empty());
+        assert!(next(&mut shares, &[], 10).is_empty());
+    }
+
+    #[test]
+    fn who_is_granted_no_more_leaves_the_rest_to_others() {
+        let mut left = 2;
+        let granted = |tenant| {
+            left -= i32::from(tenant == LARGE);
+            (tenant != LARGE || left >= 0).then_some(())
+        };
+        let chosen = Shares::default().next([LARGE, SMALL].into_iter(), 10, granted);
+        let chosen: Vec<TenantId> = chosen.into_iter().map(|(tenant, ())| tenant).collect();
+        assert_eq!((count(&chosen, LARGE), count(&chosen, SMALL)), (2, 8));
     }
 
     #[test]
     fn who_was_away_is_next_but_has_saved_nothing_up() {
         let mut shares = Shares::default();
         for _ in 0..1_000 {
-            shares.next([LARGE].into_iter(), 1);
+            next(&mut shares, &[LARGE], 1);
             shares.started(LARGE);
         }
-        let chosen = shares.next([LARGE, SMALL].into_iter(), 100);
+        let chosen = next(&mut shares, &[LARGE, SMALL], 100);
         assert_eq!(chosen[0], SMALL);
         assert!((45..=55).contains(&count(&chosen, SMALL)), "{chosen:?}");
     }
@@ -135,7 +159,7 @@ mod tests {
         let mut shares = Shares::default();
         let (mut large, mut small) = (0, 0);
         for _ in 0..2_000 {
-            let tenant = shares.next([LARGE, SMALL].into_iter(), 1)[0];
+            let tenant = next(&mut shares, &[LARGE, SMALL], 1)[0];
             shares.started(tenant);
             let fuel = if tenant == LARGE { 900_000 } else { 100_000 };
             shares.ended(tenant, fuel);
@@ -149,7 +173,7 @@ mod tests {
     fn remembers_only_who_matters() {
         let mut shares = Shares::default();
         for tenant in 0..10 * MANY as i64 {
-            shares.next([TenantId(tenant)].into_iter(), 1);
+            next(&mut shares, &[TenantId(tenant)], 1);
         }
         assert!(shares.tenants.len() <= MANY + 1, "{}", shares.tenants.len());
     }

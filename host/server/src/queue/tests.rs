@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Priority, Status, TenantId, Usage, WalkerId};
 
-use super::{Accepted, Claiming, Fenced, HostLease, Lanes, Runs, Slots, Waiters, Writers, claim_due};
+use super::{Accepted, Claiming, Fenced, HostLease, Lanes, Runs, Slot, Slots, Waiters, Writers, claim_due};
 use crate::access::{Actor, Reach};
 use crate::modules::Catalog;
 use crate::store::checkpoint::Checkpoint;
@@ -86,7 +86,7 @@ impl Scene {
 
     /// Stores a walker as this host's own.
     async fn accept(&mut self) -> Accepted {
-        let slot = self.slots.take().unwrap();
+        let slot = self.slots.take(self.actor.tenant).unwrap();
         self.writers.accept(self.walker(), Some((self.lease.id(), slot))).await.unwrap();
         self.accepted.recv().await.unwrap()
     }
@@ -126,7 +126,7 @@ impl Scene {
 struct Kept(mpsc::UnboundedSender<Claimed>);
 
 impl Runs for Kept {
-    fn start(&self, claimed: Claimed, _slot: OwnedSemaphorePermit) {
+    fn start(&self, claimed: Claimed, _slot: Slot) {
         drop(self.0.send(claimed));
     }
 

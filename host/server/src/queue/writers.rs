@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
-use super::Waiters;
 use super::batch::{Batcher, Rows};
+use super::{Slot, Waiters};
 use crate::store::checkpoint::{self, Checkpoint};
 use crate::store::complete::{self, ResultRow};
 use crate::store::intake::{self, NewWalker};
@@ -29,7 +29,7 @@ pub(crate) struct Accepted {
     pub(crate) walker: NewWalker,
     pub(crate) lease: Lease,
     pub(crate) claimed_at: DateTime<Utc>,
-    pub(crate) slot: OwnedSemaphorePermit,
+    pub(crate) slot: Slot,
 }
 
 /// What happens with a walker that was accepted with a slot.
@@ -58,11 +58,7 @@ impl Writers {
     }
 
     /// Stores a walker; returns once that is committed. With a slot it is stored as claimed, and starts at once.
-    pub(crate) async fn accept(
-        &self,
-        walker: NewWalker,
-        slot: Option<(HostId, OwnedSemaphorePermit)>,
-    ) -> Result<(), Error> {
+    pub(crate) async fn accept(&self, walker: NewWalker, slot: Option<(HostId, Slot)>) -> Result<(), Error> {
         committed(|reply| self.intake.send(IntakeRow { walker, slot, reply })).await
     }
 
@@ -141,7 +137,7 @@ struct Intake {
 
 struct IntakeRow {
     walker: NewWalker,
-    slot: Option<(HostId, OwnedSemaphorePermit)>,
+    slot: Option<(HostId, Slot)>,
     reply: oneshot::Sender<Result<(), Error>>,
 }
 

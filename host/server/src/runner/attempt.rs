@@ -7,6 +7,7 @@ use tokio::time::MissedTickBehavior;
 use walker_model::{Json, Outcome, TenantId, WalkerId};
 use walker_sandbox::{HostFault, Job, Module, Stop};
 
+use super::Ticket;
 use super::logs::RunLogs;
 use crate::effects::RunEffects;
 use crate::host::Host;
@@ -50,7 +51,8 @@ impl Host {
         let effects = Arc::new(RunEffects::new(self.clone(), &job, &setting, logs.clone()));
         let (sandbox, seen) = (self.sandbox.clone(), effects.clone());
         let _stop_when_dropped = StopOnDrop(stop.clone());
-        let mut run = self.walkers.spawn(async move { sandbox.run(&module, job, seen, stop).await });
+        let ticket = Ticket::new(setting.tenant, stop.clone(), job.limits.time());
+        let mut run = self.walkers.spawn(ticket, async move { sandbox.run(&module, job, seen, stop).await });
         let outcome = match setting.lease {
             None => run.await,
             Some(lease) => {
@@ -69,7 +71,8 @@ impl Host {
             }
         };
         // A panic below is this run's fault and nobody else's.
-        let mut outcome = outcome.map_err(|panic| HostFault::Failed(format!("the sandbox failed: {panic}")))??;
+        let mut outcome =
+            outcome.map_err(|_| HostFault::Failed("the sandbox panicked, or the host is stopping".into()))??;
         if let (Some(lease), true) = (setting.lease, logs.is_full()) {
             self.store_logs(lease, &logs).await;
         }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 use walker_model::{Code, Ended, Failure, Json, NodeId, Outcome, TenantId, Usage, WalkerId};
 use walker_sandbox::{HostFault, Job};
 
 use super::attempt::{Attempted, Setting};
 use crate::host::Host;
-use crate::queue::{Accepted, Fenced, MAX_ATTEMPTS, Runs};
+use crate::queue::{Accepted, Fenced, MAX_ATTEMPTS, Runs, Slot};
 use crate::store::Lease;
 use crate::store::claim::{Claimed, Input};
 use crate::store::complete::ResultRow;
@@ -28,7 +27,7 @@ struct Run {
 }
 
 impl Runs for Arc<Host> {
-    fn start(&self, claimed: Claimed, slot: OwnedSemaphorePermit) {
+    fn start(&self, claimed: Claimed, slot: Slot) {
         self.start_claimed(claimed, slot);
     }
 
@@ -56,7 +55,7 @@ impl Host {
     }
 
     /// Runs a walker that was taken from the waiting ones.
-    fn start_claimed(self: &Arc<Self>, claimed: Claimed, slot: OwnedSemaphorePermit) {
+    fn start_claimed(self: &Arc<Self>, claimed: Claimed, slot: Slot) {
         let Claimed { lease, tenant, claimed_at, input, .. } = claimed;
         match input {
             Some(input) => self.spawn_run(Run { lease, tenant, claimed_at, input }, slot),
@@ -72,15 +71,15 @@ impl Host {
         }
     }
 
-    fn spawn_run(self: &Arc<Self>, run: Run, slot: OwnedSemaphorePermit) {
+    fn spawn_run(self: &Arc<Self>, run: Run, slot: Slot) {
         let host = self.clone();
         tokio::spawn(host.run(run, slot));
     }
 
     /// Runs an async walker and commits what came of it.
-    async fn run(self: Arc<Self>, run: Run, slot: OwnedSemaphorePermit) {
-        let (lease, root, claimed_at) = (run.lease, run.input.root, run.claimed_at);
-        let (tenant, walker) = (run.tenant, run.input.walker.clone());
+    async fn run(self: Arc<Self>, run: Run, slot: Slot) {
+        let (lease, tenant, root, claimed_at) = (run.lease, run.tenant, run.input.root, run.claimed_at);
+        let walker = run.input.walker.clone();
         let (_place, stop) = self.running.enter(lease.id);
         let attempted = match self.prepare(run).await {
             Ok((module, job, setting)) => self.attempt(module, job, setting, stop.clone()).await,

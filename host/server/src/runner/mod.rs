@@ -5,5 +5,7 @@ mod background;
 mod logs;
 mod running;
 mod sync;
+mod turns;
 
 pub(crate) use running::Running;
+pub use turns::{Ticket, Turns, Weight};

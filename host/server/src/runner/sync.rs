@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::sync::OwnedSemaphorePermit;
-use walker_model::{NodeId, Outcome, WalkerId};
+use walker_model::{NodeId, Outcome, TenantId, WalkerId};
 use walker_sandbox::{HostFault, Job};
 
 use super::attempt::{Attempted, Setting};
 use crate::access::Actor;
 use crate::host::Host;
 use crate::invoke::{Error, Ready};
+use crate::queue::Slot;
 use crate::store::complete::ResultRow;
 
 /// How long a caller waits for a free slot before it is told to come back.
@@ -19,8 +19,9 @@ const SLOT_WAIT: Duration = Duration::from_secs(10);
 
 impl Host {
     /// A slot for a walker whose caller waits.
-    pub(crate) async fn slot_for_caller(&self) -> Result<OwnedSemaphorePermit, Error> {
-        tokio::time::timeout(SLOT_WAIT, self.slots.wait()).await.ok().flatten().ok_or(Error::Busy)
+    pub(crate) async fn slot_for_caller(&self, tenant: TenantId) -> Result<Slot, Error> {
+        let slot = tokio::time::timeout(SLOT_WAIT, self.slots.enter(tenant)).await;
+        slot.ok().and_then(Result::ok).ok_or(Error::Busy)
     }
 
     /// Runs a sync walker to its end; returns once its result is committed.
@@ -30,7 +31,7 @@ impl Host {
         actor: &Actor,
         ready: Ready,
         depth: u32,
-        slot: Option<OwnedSemaphorePermit>,
+        slot: Option<Slot>,
     ) -> Result<(WalkerId, Outcome), Error> {
         let id = ready.id();
         let Ready { entry, walker } = ready;
