@@ -15,6 +15,9 @@ use crate::{Effects, HostFault, Job, Module, Sandbox, Stop};
 
 /// How often a running guest is looked at, in ticks.
 const LOOK_EVERY: u64 = 1;
+/// How much fuel a loop may burn before that is written down: compiled code counts in a register between calls, so that
+/// a run which its deadline ends in a loop would seem to have burnt nothing. One to three milliseconds' worth.
+const FUEL_ACCOUNT: u64 = 5_000_000;
 /// Room beside the payload for what else crosses in one call: names, ids, the records' own layout.
 const CALL_OVERHEAD_BYTES: u64 = 64 << 10;
 /// How many component-model handles a guest may hold: each costs the host memory.
@@ -85,6 +88,7 @@ pub(crate) fn store(engine: &Engine, state: State) -> wasmtime::Result<Store<Sta
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);
     store.set_fuel(limits.fuel)?;
+    store.fuel_async_yield_interval(Some(FUEL_ACCOUNT))?;
     store.set_epoch_deadline(LOOK_EVERY);
     let mut has_yielded = false;
     store.epoch_deadline_callback(move |store| {

@@ -72,7 +72,7 @@ fn look(
                     let job = job("test", &fields, Limits::default())?;
                     let outcome = sandbox.run(module, job, effects.clone(), Stop::default()).await?;
                     if let Ended::Failed(failure) = outcome.ended {
-                        eprintln!("run {at} found something: {}", failure.message);
+                        println!("  run {at} found something: {}", failure.message);
                         found += 1;
                     }
                 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_postgres::Client;
 
 use crate::Plan;
@@ -25,6 +25,8 @@ const ASKERS: u32 = 20;
 /// How long a walker may run here.
 const TIME_MS: u64 = 2_000;
 const SPINNERS: &str = "spinners";
+/// How often is looked whether some have ended.
+const FEED: Duration = Duration::from_millis(50);
 /// As many as a tenant may have queued and more than may run.
 const MANY: usize = 200;
 
@@ -35,7 +37,7 @@ pub(crate) async fn measure(plan: Plan, cores: usize) -> anyhow::Result<()> {
     let host = Host::start_with(&folder, |command| {
         command.args(["--grace", "1s", "--config"]).arg(&settings);
     });
-    let host = Arc::new(host.await?);
+    let host = host.await?;
     host.publish().await?;
     let spinners = tenant(&host).await?;
     let database = Database::of(&folder).await?;
@@ -49,8 +51,7 @@ pub(crate) async fn measure(plan: Plan, cores: usize) -> anyhow::Result<()> {
     );
     let mut verdicts = Vec::new();
     for (name, count) in [("nobody spins", 0), ("4 spin for each core", 4 * cores), ("200 spin or wait", MANY)] {
-        let load = Load::start(&host, &spinners, count);
-        load.is_up(&client).await?;
+        let load = Load::start(&host, &database, &spinners, count).await?;
         let since = now(&client).await?;
         let lasts = plan.load * 2;
         let (lives, health, lists) = tokio::try_join!(
@@ -59,7 +60,7 @@ pub(crate) async fn measure(plan: Plan, cores: usize) -> anyhow::Result<()> {
             ask_steadily(&host, request("GET", "/walkers?limit=10", &host.token, b""), lasts),
         )?;
         let overshoot = overshoot(&client, since).await?;
-        load.stop().await?;
+        load.stop(&client).await?;
         let cells = [&lives, &health, &lists].map(|side| [time(side.percentile(0.5)), time(side.percentile(0.99))]);
         table.row(name, &cells.concat());
         if count > 0 {
@@ -74,23 +75,25 @@ pub(crate) async fn measure(plan: Plan, cores: usize) -> anyhow::Result<()> {
     for (what, value, goal) in verdicts {
         verdict(&what, value, " ms", Goal::AtMost(goal));
     }
-    share(&host, &spinners, &client, plan, cores).await?;
-    let host = Arc::into_inner(host).context("somebody still asks the host")?;
+    share(&host, &database, &spinners, plan, cores).await?;
     host.stop().await
 }
 
-/// A tenant with four times as many spinning walkers as another, both with more than the threads can run.
-async fn share(host: &Arc<Host>, spinners: &str, client: &Client, plan: Plan, cores: usize) -> anyhow::Result<()> {
-    let (few, many) = (Load::start(host, &host.token, 2 * cores), Load::start(host, spinners, 8 * cores));
-    many.is_up(client).await?;
-    let since = now(client).await?;
+/// A tenant with a quarter of another's spinning walkers, both with more than the threads can run.
+async fn share(host: &Host, database: &Database, spinners: &str, plan: Plan, cores: usize) -> anyhow::Result<()> {
+    let client = database.connect().await?;
+    let few = Load::start(host, database, &host.token, 2 * cores).await?;
+    let many = Load::start(host, database, spinners, 8 * cores).await?;
+    let since = now(&client).await?;
     // Not to wait for something: this is how long they are measured. Twice the longest run at least.
     tokio::time::sleep((plan.load * 3).max(Duration::from_millis(5 * TIME_MS))).await;
     let sql = "select r.tenant_id, sum((r.usage->0->>'fuel')::float8) from results r join walkers w using (id)
                where w.walker = 'spins' and r.finished_at > to_timestamp($1) group by 1 order by 1";
     let fuel: Vec<f64> = client.query(sql, &[&since]).await?.iter().map(|row| row.get(1)).collect();
-    few.stop().await?;
-    many.stop().await?;
+    // Both end at once: neither waits for the other to go on alone.
+    few.is_over.store(true, Relaxed);
+    many.stop(&client).await?;
+    few.stop(&client).await?;
     let [few, many] = fuel.as_slice() else { return Err(anyhow!("not both tenants' walkers ended")) };
     println!("\nProcessor time of a tenant with {} spinning walkers beside one with {}", 2 * cores, 8 * cores);
     println!("  fuel burnt: {} of all", ratio(few / (few + many)));
@@ -128,48 +131,53 @@ async fn tenant(host: &Host) -> anyhow::Result<String> {
     Ok(key)
 }
 
-/// So many spinning walkers at any time: whenever one ends, another is started.
+/// So many spinning walkers of a tenant at any time: as some end, others are started.
 struct Load {
-    count: usize,
     is_over: Arc<AtomicBool>,
-    callers: JoinSet<anyhow::Result<()>>,
+    feeder: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Load {
-    fn start(host: &Arc<Host>, token: &str, count: usize) -> Self {
+    /// Returns once all of them are stored.
+    async fn start(host: &Host, database: &Database, token: &str, count: usize) -> anyhow::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
-        let mut callers = JoinSet::new();
+        let (client, mut connection) = (database.connect().await?, Connection::open(&host.address).await?);
+        let spin = request("POST", "/walker/spins", token, b"{}");
+        let mut first = None;
         for _ in 0..count {
-            let (is_over, address) = (is_over.clone(), host.address.clone());
-            let spin = request("POST", "/walker/spins?wait=60s", token, b"{}");
-            callers.spawn(async move {
-                let mut connection = Connection::open(&address).await?;
-                while !is_over.load(Relaxed) {
+            let answer = connection.ask(&spin).await?.expect(200)?.to_owned();
+            let id =
+                serde_json::from_str::<Value>(&answer)?["walker_id"].as_str().context("there is no id")?.to_owned();
+            first.get_or_insert(id);
+        }
+        let is_over_there = is_over.clone();
+        let feeder = tokio::spawn(async move {
+            let Some(first) = first else { return Ok(()) };
+            let first = first.rsplit(':').next().context("the id has no end")?.to_owned();
+            let sql = "select count(*) from queue where tenant_id = (select tenant_id from walkers where id = $1::text::uuid)";
+            while !is_over_there.load(Relaxed) {
+                let left: i64 = client.query_one(sql, &[&first]).await?.get(0);
+                for _ in left as usize..count {
                     connection.ask(&spin).await?.expect(200)?;
                 }
-                Ok(())
-            });
-        }
-        Self { count, is_over, callers }
-    }
-
-    /// Returns once all of them are stored.
-    async fn is_up(&self, client: &Client) -> anyhow::Result<()> {
-        let began = Instant::now();
-        loop {
-            let queued: i64 = client.query_one("select count(*) from queue", &[]).await?.get(0);
-            if queued as usize >= self.count {
-                return Ok(());
+                tokio::time::sleep(FEED).await;
             }
-            ensure!(began.elapsed() < Duration::from_secs(60), "only {queued} of {} walkers were stored", self.count);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            Ok(())
+        });
+        Ok(Self { is_over, feeder })
     }
 
-    async fn stop(mut self) -> anyhow::Result<()> {
+    /// Starts no more and waits until none is left.
+    async fn stop(self, client: &Client) -> anyhow::Result<()> {
         self.is_over.store(true, Relaxed);
-        while let Some(caller) = self.callers.join_next().await {
-            caller.map_err(|error| anyhow!("a caller died: {error}"))??;
+        self.feeder.await.map_err(|error| anyhow!("the feeder died: {error}"))??;
+        let began = Instant::now();
+        while client.query_one("select exists (select from queue)", &[]).await?.get(0) {
+            ensure!(
+                began.elapsed() < Duration::from_secs(120),
+                "walkers have not ended two minutes after the last began"
+            );
+            tokio::time::sleep(FEED).await;
         }
         Ok(())
     }

@@ -337,7 +337,7 @@ mod tests {
         threads.0.close();
         assert!(spinning.await.is_err());
         assert!(threads.0.spawn(ticket(1), async {}).await.is_err());
-        working.map(|thread| thread.join().unwrap());
+        working.into_iter().for_each(|thread| thread.join().unwrap());
         drop(never);
     }
 }
