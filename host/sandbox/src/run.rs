@@ -15,6 +15,9 @@ use crate::{Effects, HostFault, Job, Module, Sandbox, Stop};
 
 /// How often a running guest is looked at, in ticks.
 const LOOK_EVERY: u64 = 1;
+/// How much fuel a loop may burn before that is written down: compiled code counts in a register between calls, so that
+/// a run which its deadline ends in a loop would seem to have burnt nothing. One to three milliseconds' worth.
+const FUEL_ACCOUNT: u64 = 5_000_000;
 /// Room beside the payload for what else crosses in one call: names, ids, the records' own layout.
 const CALL_OVERHEAD_BYTES: u64 = 64 << 10;
 /// How many component-model handles a guest may hold: each costs the host memory.
@@ -23,7 +26,8 @@ const MAX_HANDLES: usize = 10_000;
 impl Sandbox {
     /// Runs one job to its end.
     ///
-    /// Dropping the future ends the run without an outcome; to have one, stop it through `stop`.
+    /// The future yields at every tick while the guest computes: whoever polls it decides whose turn is next.
+    /// Dropping it ends the run without an outcome; to have one, stop it through `stop`.
     ///
     /// # Errors
     /// When the host could not do its part. Whatever the guest does is an [`Outcome`].
@@ -84,11 +88,15 @@ pub(crate) fn store(engine: &Engine, state: State) -> wasmtime::Result<Store<Sta
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);
     store.set_fuel(limits.fuel)?;
+    store.fuel_async_yield_interval(Some(FUEL_ACCOUNT))?;
     store.set_epoch_deadline(LOOK_EVERY);
-    store.epoch_deadline_callback(|store| {
+    let mut has_yielded = false;
+    store.epoch_deadline_callback(move |store| {
         store.data().leash.check()?;
-        // Lets another run of this thread have its turn.
-        Ok(UpdateDeadline::Yield(LOOK_EVERY))
+        // Whose turn is next is decided above. When this one's has come it is asked again at once: after a long wait its
+        // time may be over, and many whose time ends together must not compute for another tick each.
+        has_yielded = !has_yielded;
+        Ok(if has_yielded { UpdateDeadline::Yield(0) } else { UpdateDeadline::Continue(LOOK_EVERY) })
     });
     store.set_hostcall_fuel(call_bytes(&limits));
     store.set_max_component_handles(MAX_HANDLES);

@@ -7,6 +7,7 @@ mod examples;
 mod failures;
 mod identity;
 mod modules;
+mod neighbours;
 mod postgres;
 mod readme;
 mod scene;

@@ -7,6 +7,7 @@ mod admission;
 mod budgets;
 mod endings;
 mod guest;
+mod leaks;
 mod stopping;
 mod world;
 
@@ -22,10 +23,11 @@ fn main() -> ExitCode {
     if arguments.next().as_deref() == Some("jail") {
         return walker_sandbox::jail_main(arguments);
     }
-    let groups: [(&str, &[Test]); 4] = [
+    let groups: [(&str, &[Test]); 5] = [
         ("admission", admission::TESTS),
         ("budgets", budgets::TESTS),
         ("endings", endings::TESTS),
+        ("leaks", leaks::TESTS),
         ("stopping", stopping::TESTS),
     ];
     let trials = groups.into_iter().flat_map(|(group, tests)| {

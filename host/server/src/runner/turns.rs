@@ -121,7 +121,10 @@ impl Turns {
             let _ = catch_unwind(AssertUnwindSafe(|| run.run()));
             let used = began.elapsed();
             queue = shared.lock();
-            queue.lanes.charge(tenant, used);
+            // Closed meanwhile: these lanes know nothing of that turn.
+            if !queue.is_closed {
+                queue.lanes.charge(tenant, used);
+            }
         }
     }
 
@@ -326,12 +329,15 @@ mod tests {
 
     #[tokio::test]
     async fn closing_drops_what_has_not_ended() {
-        let threads = Threads::start(2);
+        let turns = Turns::default();
+        let working = [turns.clone(), turns.clone()].map(|turns| thread::spawn(move || turns.work()));
+        let threads = Threads(turns);
         let never = threads.0.spawn(ticket(1), std::future::pending::<()>());
         let spinning = threads.0.spawn(ticket(1), spin(Arc::default(), Arc::default()));
         threads.0.close();
         assert!(spinning.await.is_err());
         assert!(threads.0.spawn(ticket(1), async {}).await.is_err());
+        working.into_iter().for_each(|thread| thread.join().unwrap());
         drop(never);
     }
 }
