@@ -2,6 +2,7 @@
 //!
 //! Knows which walkers this host holds and for how long; does not know how one is run.
 
+mod backlog;
 mod batch;
 mod claim;
 mod lease;
@@ -11,6 +12,7 @@ mod tests;
 mod waiters;
 mod writers;
 
+pub(crate) use backlog::{Backlog, Coming, Refused};
 pub(crate) use claim::{Slots, claim_due};
 pub(crate) use lease::HostLease;
 pub(crate) use recovery::{MAX_ATTEMPTS, recover};

@@ -9,6 +9,7 @@ pub(crate) mod hosts;
 pub(crate) mod intake;
 mod lease;
 mod listen;
+pub(crate) mod live;
 pub(crate) mod logs;
 mod migrate;
 pub(crate) mod modules;
