@@ -14,7 +14,9 @@ pub(super) fn value(name: &str, given: &toml::Value) -> Result<u64, String> {
         toml::Value::Integer(number) => {
             u64::try_from(*number).map_err(|_| format!("expected a number of at least 0, not {number}"))
         }
-        toml::Value::String(text) if is_size => parse::bytes(text).map_err(|expected| format!("{expected}, not {text:?}")),
+        toml::Value::String(text) if is_size => {
+            parse::bytes(text).map_err(|expected| format!("{expected}, not {text:?}"))
+        }
         toml::Value::String(text) if name.ends_with("_ms") => parse::duration(text)
             .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
             .map_err(|expected| format!("{expected}, not {text:?}")),

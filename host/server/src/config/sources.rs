@@ -69,9 +69,10 @@ impl Config {
             if fits { Ok(bytes) } else { Err("expected a size from 64KiB to 64MiB".to_owned()) }
         });
         from.read("core_instances", "WALKER_CORE_INSTANCES", &mut config.core_instances, |text| {
-            parse::count(text).ok().filter(|count| *count <= MAX_CORE_INSTANCES).ok_or_else(|| {
-                format!("expected a whole number from 1 to {MAX_CORE_INSTANCES}")
-            })
+            parse::count(text)
+                .ok()
+                .filter(|count| *count <= MAX_CORE_INSTANCES)
+                .ok_or_else(|| format!("expected a whole number from 1 to {MAX_CORE_INSTANCES}"))
         });
         from.quotas(&mut config.quotas);
         from.finish().map(|()| config)

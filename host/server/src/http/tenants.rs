@@ -73,7 +73,10 @@ async fn list(
 ) -> Result<Json<TenantPage>, Problem> {
     let tenants = host.identity.tenants(query.cursor.as_deref(), query.limit + 1).await?;
     let (tenants, cursor) = page::cut(tenants, query.limit, |tenant| tenant.name.clone());
-    Ok(Json(TenantPage { tenants: tenants.into_iter().map(|tenant| TenantView::new(tenant, host.quotas.rules())).collect(), cursor }))
+    Ok(Json(TenantPage {
+        tenants: tenants.into_iter().map(|tenant| TenantView::new(tenant, host.quotas.rules())).collect(),
+        cursor,
+    }))
 }
 
 /// Look at one tenant.

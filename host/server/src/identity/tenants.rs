@@ -69,8 +69,7 @@ impl Identity {
     /// # Errors
     /// `UnknownTenant`, or when the database cannot answer.
     pub async fn change_quotas(&self, name: &str, changes: &[(String, Option<u64>)]) -> Result<Tenant, Error> {
-        let changed =
-            if is_tenant_name(name) { self.store.patch_tenant_quotas(name, changes).await? } else { None };
+        let changed = if is_tenant_name(name) { self.store.patch_tenant_quotas(name, changes).await? } else { None };
         changed.ok_or_else(|| Error::UnknownTenant(name.to_owned()))
     }
 

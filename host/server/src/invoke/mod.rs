@@ -99,7 +99,9 @@ pub enum Error {
     #[error("the custom value takes {0} bytes; its limit custom_bytes is {1}")]
     CustomTooLarge(usize, u64),
     /// The tenant has as many live walkers as it may have.
-    #[error("the tenant may have {0} walkers pending or running at once; try again when some have ended, or have quota live_walkers raised")]
+    #[error(
+        "the tenant may have {0} walkers pending or running at once; try again when some have ended, or have quota live_walkers raised"
+    )]
     TooManyWalkers(u64),
     /// The host has no slot for a sync walker now.
     #[error("the host is busy; try again shortly")]

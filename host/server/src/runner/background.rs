@@ -131,7 +131,11 @@ impl Host {
             limits: entry.definition.limits(quotas.limits),
             seed: rand::random(),
         };
-        Ok((module, job, Setting { tenant, lease: Some(lease), depth: 1, spawn_depth: input.depth, is_saved: input.is_saved }))
+        Ok((
+            module,
+            job,
+            Setting { tenant, lease: Some(lease), depth: 1, spawn_depth: input.depth, is_saved: input.is_saved },
+        ))
     }
 
     /// Lets a walker be tried again. Whoever else could free it would wait for this host's death, so that a database

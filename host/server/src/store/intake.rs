@@ -62,7 +62,8 @@ pub(crate) async fn insert(
 ) -> Result<DateTime<Utc>, Error> {
     let columns = Columns::of(rows.iter().map(|(row, _)| *row));
     let owners: Vec<Option<i32>> = rows.iter().map(|(_, owner)| owner.map(|host| host.0)).collect();
-    let Columns { ids, tenants, walkers, modules, versions, kinds, nodes, roots, dates, customs, fields, depths } = &columns;
+    let Columns { ids, tenants, walkers, modules, versions, kinds, nodes, roots, dates, customs, fields, depths } =
+        &columns;
     let inserted = session
         .query_one(
             statement,
