@@ -44,6 +44,12 @@ macro_rules! limits {
                 ceiling: $ceiling,
             }, )*];
 
+            /// All of them in the table's order, which only ever grows at its end: how they are stored, beside every
+            /// result. They read back from that as from an object.
+            pub fn values(&self) -> Vec<u64> {
+                vec![$( self.$name, )*]
+            }
+
             /// The limit of this name.
             pub fn get(&self, name: &str) -> Option<u64> {
                 match name {
@@ -65,7 +71,7 @@ macro_rules! limits {
         #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct Usage {
-            $( #[doc = $doc] pub $usage: u64, )*
+            $( #[doc = $doc] #[serde(skip_serializing_if = "is_zero")] pub $usage: u64, )*
             /// From the start of the run to its end, in milliseconds.
             pub duration_ms: f64,
         }
@@ -130,6 +136,11 @@ limits! {
     call_depth as call_depth = 8, at most 8;
 }
 
+/// It is stored beside every result: most runs leave most of it at nothing.
+fn is_zero(used: &u64) -> bool {
+    *used == 0
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self::DEFAULT
@@ -159,6 +170,18 @@ mod tests {
             assert_eq!(limits.get(name), Some(7));
         }
         assert_eq!((Limits::DEFAULT.get("feul"), Usage::default().get("feul")), (None, None));
+    }
+
+    #[test]
+    fn what_is_stored_reads_back() {
+        let limits = Limits { fuel: 1, call_depth: 2, ..Limits::DEFAULT };
+        let usage = Usage { fuel: 1, spawns: 3, ..Usage::default() };
+        let stored = serde_json::to_string(&(usage, limits.values())).expect("serialises");
+        assert_eq!(serde_json::from_str::<(Usage, Limits)>(&stored).expect("reads"), (usage, limits));
+        assert!(stored.starts_with(r#"[{"fuel":1,"spawns":3,"duration_ms":0.0},[1,300000,"#), "{stored}");
+        // By a host that knew fewer limits, and by one that kept them as an object.
+        assert_eq!(serde_json::from_str::<Limits>("[1,2]").expect("reads").time_ms, 2);
+        assert_eq!(serde_json::from_str::<Limits>(r#"{"time_ms":2}"#).expect("reads").time_ms, 2);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::modules::Compiled;
 use crate::store::{self, Store};
 use crate::{http, shutdown};
 
-/// Connections for requests; each is held for one statement. With the queue's own ten this leaves room for several
+/// Connections for requests; each is held for one statement. With the queue's own eleven this leaves room for several
 /// hosts under Postgres' default of a hundred.
 const POOL_SIZE: usize = 10;
 

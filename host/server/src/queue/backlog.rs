@@ -88,7 +88,8 @@ impl Live {
     }
 
     fn is_fresh(&self, now: Instant) -> bool {
-        self.counted_at.is_some_and(|at| now - at < STALE)
+        // What takes long to count is believed for longer.
+        self.counted_at.is_some_and(|at| now.saturating_duration_since(at) < STALE || now < self.count_next)
     }
 }
 

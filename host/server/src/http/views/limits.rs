@@ -65,10 +65,10 @@ pub(in crate::http) struct SetQuotasView(pub(in crate::http) SetQuotas);
 pub(in crate::http) struct QuotasSchema;
 
 macro_rules! schema {
-    ($view:ident as $name:literal, $limits:expr, $key:ident, $doc:literal) => {
+    ($view:ident as $name:literal, $limits:expr, $key:ident, $types:expr, $doc:literal) => {
         impl PartialSchema for $view {
             fn schema() -> RefOr<Schema> {
-                object($limits.map(|limit: &Limit| (limit.$key, limit.doc)), $doc)
+                object($limits.map(|limit: &Limit| (limit.$key, limit.doc)), &$types, $doc)
             }
         }
 
@@ -80,16 +80,16 @@ macro_rules! schema {
     };
 }
 
-schema!(UsageView as "Usage", Limits::ALL.iter(), usage, "What a run used, beside its limits.");
-schema!(LimitsView as "Limits", Limits::ALL.iter(), usage, "What a run might use: the same keys as its usage.");
-schema!(QuotasView as "Quotas", Quotas::all(), name, "What a tenant may use.");
-schema!(SetQuotasView as "SetQuotas", Quotas::all(), name, "What is set for this tenant alone; the rest is as for all.");
-schema!(QuotasSchema as "QuotaChanges", Quotas::all(), name, "What is to be set; null gives back the default.");
+schema!(UsageView as "Usage", Limits::ALL.iter(), usage, [Type::Integer], "What a run used, beside its limits.");
+schema!(LimitsView as "Limits", Limits::ALL.iter(), usage, [Type::Integer], "What a run might use: the same keys as its usage.");
+schema!(QuotasView as "Quotas", Quotas::all(), name, [Type::Integer], "What a tenant may use.");
+schema!(SetQuotasView as "SetQuotas", Quotas::all(), name, [Type::Integer], "What is set for this tenant alone; the rest is as for all.");
+schema!(QuotasSchema as "QuotaChanges", Quotas::all(), name, [Type::Integer, Type::Null], "What is to be set; null gives back the default.");
 
-fn object(numbers: impl Iterator<Item = (&'static str, &'static str)>, doc: &str) -> RefOr<Schema> {
+fn object(numbers: impl Iterator<Item = (&'static str, &'static str)>, types: &[Type], doc: &str) -> RefOr<Schema> {
     let object = numbers.fold(ObjectBuilder::new().description(Some(doc)), |object, (name, doc)| {
         let number = ObjectBuilder::new()
-            .schema_type(SchemaType::Type(Type::Integer))
+            .schema_type(SchemaType::from_iter(types.iter().cloned()))
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
             .minimum(Some(0))
             .description(Some(doc.trim()));
