@@ -131,7 +131,7 @@ async fn with_database(
         // A walker that calls others holds one store for each level.
         slots: u32::try_from(config.slots).unwrap_or(u32::MAX).saturating_mul(levels),
         // No run may have more; 4 GiB is what a memory of 32 bits can have.
-        max_memory_bytes: most.memory_bytes.clamp(1 << 16, 4 << 30),
+        max_memory_bytes: most.memory_bytes.clamp(1, 4 << 30).next_multiple_of(1 << 16),
         max_table_elements: u32::try_from(most.table_elements).unwrap_or(u32::MAX).max(1),
         max_core_instances: u32::try_from(config.core_instances).unwrap_or(u32::MAX),
         stack_bytes: config.stack_bytes,
