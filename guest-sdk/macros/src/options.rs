@@ -8,8 +8,8 @@ use syn::{Expr, ExprLit, Ident, Lit, Token};
 use crate::mistakes::Mistakes;
 use crate::names::{FORM, is_name};
 
-const KNOWN: &str = "`async`, `public`, `name = \"…\"`, `timeout = \"30s\"`, `fuel = 1_000_000`, `memory = \"64MiB\"` \
-     or `concurrency = 4`";
+const KNOWN: &str = "`async`, `public`, `name = \"…\"`, `concurrency = 4`, `timeout = \"30s\"`, `fuel = 1_000_000`, \
+     `memory = \"64MiB\"`, `log = \"64KiB\"`, `reports = 10`, `host_calls = 100` or `spawns = 10`";
 
 #[derive(Default)]
 pub(crate) struct Options {
@@ -78,14 +78,19 @@ impl Options {
                     mistakes,
                 ),
             },
-            ("memory", value) => match text(value.as_ref()).and_then(|text| quantity(&text, &SIZES)) {
-                Some(memory) => self.settings.push(("memory_bytes", memory)),
-                None => wants(
-                    key,
-                    value.as_ref(),
-                    "a size in quotes, in `KiB`, `MiB` or `GiB`: `memory = \"64MiB\"`",
-                    mistakes,
-                ),
+            (size @ ("memory" | "log"), value) => match text(value.as_ref()).and_then(|text| quantity(&text, &SIZES)) {
+                Some(bytes) => self.settings.push((if size == "log" { "log_bytes" } else { "memory_bytes" }, bytes)),
+                None => {
+                    let what = format!("a size in quotes, in `KiB`, `MiB` or `GiB`: `{size} = \"64MiB\"`");
+                    wants(key, value.as_ref(), &what, mistakes);
+                }
+            },
+            (count @ ("reports" | "host_calls" | "spawns"), value) => match value.as_ref().and_then(number) {
+                Some(most) => {
+                    let setting = COUNTS.into_iter().find(|name| *name == count).expect("the arm names the same ones");
+                    self.settings.push((setting, most));
+                }
+                None => wants(key, value.as_ref(), &format!("a number: `{count} = 10`"), mistakes),
             },
             ("fuel", value) => match value.as_ref().and_then(number) {
                 Some(fuel) if fuel > 0 => self.settings.push(("fuel", fuel)),
@@ -102,6 +107,8 @@ impl Options {
     }
 }
 
+/// Options whose value is how many.
+const COUNTS: [&str; 3] = ["reports", "host_calls", "spawns"];
 const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const SIZES: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 

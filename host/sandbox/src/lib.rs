@@ -9,6 +9,7 @@ mod abort;
 mod admit;
 mod artifact;
 mod cache;
+mod charge;
 mod clock;
 mod componentize;
 mod config;

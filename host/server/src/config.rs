@@ -3,6 +3,7 @@
 //! Knows nothing of what the settings do; the command line's own parser lives in the `walker` binary.
 
 mod parse;
+mod quotas;
 mod secret;
 mod sources;
 
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use walker_model::Limits;
+use crate::quotas::QuotaRules;
 
 pub use parse::duration as parse_duration;
 pub use secret::Secret;
@@ -36,7 +37,9 @@ pub use sources::{Invalid, Sources};
 /// | `max_module_bytes` | | `WALKER_MAX_MODULE_BYTES` | `max_module_bytes` |
 /// | `max_body_bytes` | | `WALKER_MAX_BODY_BYTES` | `max_body_bytes` |
 /// | `module_cache_bytes` | | `WALKER_MODULE_CACHE_BYTES` | `module_cache_bytes` |
-/// | `limits` | | | `[limits]` |
+/// | `quotas` | | | `[limits]` and `[ceiling]`, by the names of [`walker_model::Quotas`] |
+/// | `stack_bytes` | | `WALKER_STACK_BYTES` | `stack_bytes` |
+/// | `core_instances` | | `WALKER_CORE_INSTANCES` | `core_instances` |
 ///
 /// Secrets are no flags: everybody on the machine can read a process's arguments.
 ///
@@ -69,8 +72,12 @@ pub struct Config {
     pub max_body_bytes: u64,
     /// How much compiled code is kept ready in memory.
     pub module_cache_bytes: u64,
-    /// What one run may use, unless its definition asks for less.
-    pub limits: Limits,
+    /// What tenants may use, and what they can be given at most.
+    pub quotas: QuotaRules,
+    /// The stack of one run.
+    pub stack_bytes: u64,
+    /// How many core instances a module may need; more are refused at upload.
+    pub core_instances: usize,
 }
 
 impl Default for Config {
@@ -96,7 +103,9 @@ impl Default for Config {
             max_body_bytes: 16 << 20,
             // Some fifty large guests, or thousands of Rust ones.
             module_cache_bytes: 1 << 30,
-            limits: Limits::default(),
+            quotas: QuotaRules::default(),
+            stack_bytes: walker_sandbox::Config::default().stack_bytes,
+            core_instances: walker_sandbox::Config::default().max_core_instances as usize,
         }
     }
 }

@@ -9,14 +9,15 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
-use walker_model::{Limits, WalkerId};
+use walker_model::WalkerId;
 use walker_sandbox::Sandbox;
 
 use crate::access::Actor;
 use crate::config::{Config, Role};
 use crate::identity::Identity;
 use crate::modules::{Catalog, Compiled};
-use crate::queue::{Claiming, HostLease, Lanes, Slots, Waiters, Writers, claim_due, recover};
+use crate::queue::{Backlog, Claiming, HostLease, Lanes, Slots, Waiters, Writers, claim_due, recover};
+use crate::quotas::TenantQuotas;
 use crate::runner::{Running, Turns};
 use crate::store::{self, Store, WalkerView};
 
@@ -37,7 +38,7 @@ pub struct Parts {
     pub compiled: Compiled,
     /// Their turns on the threads they run on.
     pub walkers: Turns,
-    /// The settings; `slots` and `limits` count here, the rest is for those who ask.
+    /// The settings; `slots` and `quotas` count here, the rest is for those who ask.
     pub config: Config,
 }
 
@@ -53,7 +54,8 @@ pub struct Host {
     pub config: Config,
     pub(crate) compiled: Compiled,
     pub(crate) sandbox: Sandbox,
-    pub(crate) limits: Limits,
+    pub(crate) quotas: TenantQuotas,
+    pub(crate) backlog: Backlog,
     pub(crate) writers: Writers,
     pub(crate) slots: Slots,
     pub(crate) lanes: Lanes,
@@ -90,9 +92,10 @@ impl Host {
                 writers: Writers::start(&store, waiters.clone(), start),
                 identity: Identity::new(store.clone()),
                 catalog: Catalog::new(store.clone()),
+                quotas: TenantQuotas::new(store.clone(), config.quotas),
+                backlog: Backlog::new(store.clone(), lease.clone()),
                 compiled,
                 sandbox,
-                limits: config.limits,
                 slots: Slots::new(config.slots),
                 lanes: Lanes::new(store.clone()),
                 store,
@@ -108,7 +111,8 @@ impl Host {
             }
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(host.lease.clone().keep(host.store.clone()));
+        tasks.spawn(host.lease.clone().keep(host.store.clone(), host.backlog.clone()));
+        tasks.spawn(host.backlog.clone().follow());
         tasks.spawn(recover(host.store.clone(), host.lease.clone(), host.waiters.clone()));
         tasks.spawn(host.catalog.clone().follow());
         tasks.spawn(add_days(host.store.clone()));

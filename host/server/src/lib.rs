@@ -11,6 +11,7 @@ pub mod identity;
 pub mod invoke;
 pub mod modules;
 mod queue;
+pub mod quotas;
 pub mod runner;
 pub mod serve;
 pub mod shutdown;

@@ -23,7 +23,7 @@ use crate::modules::Compiled;
 use crate::store::{self, Store};
 use crate::{http, shutdown};
 
-/// Connections for requests; each is held for one statement. With the queue's own ten this leaves room for several
+/// Connections for requests; each is held for one statement. With the queue's own eleven this leaves room for several
 /// hosts under Postgres' default of a hundred.
 const POOL_SIZE: usize = 10;
 
@@ -124,14 +124,22 @@ async fn with_database(
     let operator = config.operator_token.as_ref().map(|token| token.expose());
     let secrets = identity::first_start(&store, &config.data_dir, operator).await?;
 
+    // The pool has room for what the ceiling lets any tenant be given.
+    let most = config.quotas.ceiling.0.limits;
+    let levels = u32::try_from(most.call_depth).unwrap_or(u32::MAX).max(1);
     let sandbox_config = walker_sandbox::Config {
         // A walker that calls others holds one store for each level.
-        slots: u32::try_from(config.slots).unwrap_or(u32::MAX).saturating_mul(config.limits.call_depth),
+        slots: u32::try_from(config.slots).unwrap_or(u32::MAX).saturating_mul(levels),
+        // No run may have more; 4 GiB is what a memory of 32 bits can have.
+        max_memory_bytes: most.memory_bytes.clamp(1, 4 << 30).next_multiple_of(1 << 16),
+        max_table_elements: u32::try_from(most.table_elements).unwrap_or(u32::MAX).max(1),
+        max_core_instances: u32::try_from(config.core_instances).unwrap_or(u32::MAX),
+        stack_bytes: config.stack_bytes,
         ..walker_sandbox::Config::default()
     };
     let sandbox = Sandbox::new(sandbox_config.clone())?;
     // Where the machine lets us reserve less, fewer run at once.
-    let slots = sandbox.slots().map_or(config.slots, |slots| (slots / config.limits.call_depth.max(1)) as usize);
+    let slots = sandbox.slots().map_or(config.slots, |slots| (slots / levels) as usize);
     let config = Config { slots: config.slots.min(slots.max(1)), ..config.clone() };
     // This very program, even when its file was replaced since.
     let program = std::path::PathBuf::from("/proc/self/exe");

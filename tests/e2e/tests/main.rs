@@ -6,6 +6,7 @@ mod cli;
 mod examples;
 mod failures;
 mod identity;
+mod limits;
 mod modules;
 mod neighbours;
 mod postgres;

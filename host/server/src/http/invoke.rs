@@ -24,7 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
     OpenApiRouter::default().routes(routes!(on_root)).routes(routes!(on_node))
 }
 
-problems!(Refused: 400, 401, 403, 404, 413, 422, 500, 501, 503, 504, 507);
+problems!(Refused: 400, 401, 403, 404, 413, 422, 429, 500, 501, 503, 504, 507);
 
 /// What both operations take besides their path.
 #[derive(utoipa::IntoParams)]

@@ -162,6 +162,9 @@ impl IntoResponse for Problem {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
+            StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(RETRY_AFTER, RETRY_SECONDS);
+            }
             // A walker that failed with 503 is not helped by asking its host again.
             StatusCode::SERVICE_UNAVAILABLE if matches!(self.what, What::Ours(_)) => {
                 headers.insert(RETRY_AFTER, RETRY_SECONDS);
@@ -232,5 +235,7 @@ mod tests {
         assert_eq!(head.headers()["www-authenticate"], "Bearer");
         let (head, _) = shown(Problem::new(Kind::Busy, "x")).await;
         assert_eq!((head.status().as_u16(), &head.headers()["retry-after"]), (503, &HeaderValue::from_static("1")));
+        let (head, _) = shown(Problem::new(Kind::QuotaWalkers, "x")).await;
+        assert_eq!((head.status().as_u16(), &head.headers()["retry-after"]), (429, &HeaderValue::from_static("1")));
     }
 }

@@ -5,11 +5,12 @@ mod fields;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use walker_model::{Json, NodeId, Outcome, Priority, WalkerId};
+use walker_model::{Json, Limits, NodeId, Outcome, Priority, WalkerId};
 
 use crate::access::{Actor, Reach};
 use crate::host::Host;
 use crate::modules::Entry;
+use crate::queue::{Coming, Refused};
 use crate::store;
 use crate::store::intake::NewWalker;
 use crate::store::lanes::{Lane, LaneId};
@@ -92,14 +93,28 @@ pub enum Error {
     #[error("walker {0} is synchronous; call it instead of spawning it")]
     NotAsync(String),
     /// Calls nest too deeply.
-    #[error("walkers call each other more than {0} deep")]
-    TooDeep(u32),
+    #[error("walkers call each other more than {0} deep; call less deeply, or have limit call_depth raised")]
+    TooDeep(u64),
+    /// Spawning has gone on for too many generations.
+    #[error("walkers spawn each other more than {0} generations deep; end the chain, or have limit spawn_depth raised")]
+    SpawnedTooDeep(u64),
+    /// The custom value is larger than the walker may have it.
+    #[error("the custom value takes {0} bytes; its limit custom_bytes is {1}")]
+    CustomTooLarge(usize, u64),
+    /// The tenant has as many live walkers as it may have.
+    #[error(
+        "the tenant may have {0} walkers pending or running at once; try again when some have ended, or have quota live_walkers raised"
+    )]
+    TooManyWalkers(u64),
     /// The host has no slot for a sync walker now.
     #[error("the host is busy; try again shortly")]
     Busy,
     /// The database failed.
     #[error("the walker could not be stored")]
     Store(#[from] store::Error),
+    /// The database failed to say what the tenant may use.
+    #[error("the tenant's quotas could not be read")]
+    Quotas(#[source] Arc<store::Error>),
     /// The host itself failed.
     #[error("the walker could not be run: {0}")]
     Fault(String),
@@ -120,9 +135,13 @@ impl Error {
             Self::NotSync(_) => "walker.not_sync",
             Self::NotAsync(_) => "walker.not_async",
             Self::TooDeep(_) => "limit.calls",
+            Self::SpawnedTooDeep(_) => "limit.spawn_depth",
+            Self::CustomTooLarge(..) => "custom.too_large",
+            Self::TooManyWalkers(_) => "quota.walkers",
             Self::Busy => "host.busy",
             Self::Store(error) if error.is_unavailable() => "database.unavailable",
-            Self::Store(_) | Self::Fault(_) => "host.fault",
+            Self::Quotas(error) if error.is_unavailable() => "database.unavailable",
+            Self::Store(_) | Self::Quotas(_) | Self::Fault(_) => "host.fault",
         }
     }
 }
@@ -131,6 +150,10 @@ impl Error {
 pub(crate) struct Ready {
     pub(crate) entry: Arc<Entry>,
     pub(crate) walker: NewWalker,
+    /// What its run may use, if it starts now.
+    pub(crate) limits: Limits,
+    /// How many live walkers its tenant may have.
+    pub(crate) live_walkers: u64,
 }
 
 impl Ready {
@@ -154,6 +177,8 @@ impl Host {
         if is_ordered || ready.walker.execute_date.is_some() {
             return Err(Error::NotDeferrable(ready.walker.walker));
         }
+        // Counted while it runs, like any other.
+        let _coming = self.room_for(&ready).await?;
         let slot = self.slot_for_caller(actor.tenant).await?;
         let (id, outcome) = self.run_sync(actor, ready, 1, Some(slot)).await?;
         Ok(Invoked::Ended { id, outcome: Box::new(outcome) })
@@ -179,7 +204,13 @@ impl Host {
         if what.execute_date.is_some_and(|date| date > Utc::now() + MAX_AHEAD) {
             return Err(Error::TooFarAhead);
         }
-        let fields = entry.fields.check(what.fields.as_ref(), definition.limits(self.limits).fields_bytes)?;
+        let quotas = self.quotas.of(actor.tenant).await.map_err(Error::Quotas)?;
+        let limits = definition.limits(quotas.limits);
+        let custom_bytes = what.custom.as_ref().map_or(0, Json::len);
+        if custom_bytes as u64 > limits.custom_bytes {
+            return Err(Error::CustomTooLarge(custom_bytes, limits.custom_bytes));
+        }
+        let fields = entry.fields.check(what.fields.as_ref(), limits.fields_bytes)?;
         let walker = NewWalker {
             id: WalkerId::new("").uuid,
             tenant: actor.tenant,
@@ -193,14 +224,16 @@ impl Host {
             execute_date: what.execute_date,
             custom: what.custom,
             fields,
+            depth: 0,
         };
-        Ok(Ready { entry, walker })
+        Ok(Ready { entry, walker, limits, live_walkers: quotas.live_walkers })
     }
 
     /// Stores an async walker; returns once that is committed.
     pub(crate) async fn accept(&self, ready: Ready) -> Result<WalkerId, Error> {
         let id = ready.id();
-        let Ready { entry, mut walker } = ready;
+        let coming = self.room_for(&ready).await?;
+        let Ready { entry, mut walker, .. } = ready;
         let lane = Lane { tenant: walker.tenant, walker: walker.walker.clone(), priority: walker.priority };
         walker.lane = self.lanes.number(&lane).await?;
         let limit = entry.definition.settings.concurrency;
@@ -215,9 +248,21 @@ impl Host {
             self.lanes.started(lane.tenant);
         }
         self.writers.accept(walker, slot.map(|slot| (self.lease.id(), slot))).await?;
+        if is_queued {
+            coming.waiting();
+        }
         if is_queued && may_start {
             self.lanes.queued(number, &lane, limit);
         }
         Ok(id)
+    }
+
+    /// Room for one more live walker of the tenant.
+    async fn room_for(&self, ready: &Ready) -> Result<Coming, Error> {
+        let room = self.backlog.admit(ready.walker.tenant, &[ready.walker.id], ready.live_walkers).await;
+        room.map_err(|refused| match refused {
+            Refused::Full => Error::TooManyWalkers(ready.live_walkers),
+            Refused::Store(error) => Error::Store(error),
+        })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
+use super::Backlog;
 use crate::store::{Error, HostId, Session, Store, hosts};
 
 /// How often this host says that it lives.
@@ -43,13 +44,13 @@ impl HostLease {
     }
 
     /// Keeps the row fresh, on a connection of its own; never returns.
-    pub(crate) async fn keep(self, store: Store) {
+    pub(crate) async fn keep(self, store: Store, backlog: Backlog) {
         let mut beat = tokio::time::interval(HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut session: Option<Session> = None;
         loop {
             beat.tick().await;
-            if let Err(error) = self.beat(&store, &mut session).await {
+            if let Err(error) = self.beat(&store, &backlog, &mut session).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "could not renew this host's lease; trying again"
@@ -60,12 +61,12 @@ impl HostLease {
         }
     }
 
-    async fn beat(&self, store: &Store, session: &mut Option<Session>) -> Result<(), Error> {
+    async fn beat(&self, store: &Store, backlog: &Backlog, session: &mut Option<Session>) -> Result<(), Error> {
         let session = match session {
             Some(session) => session,
             None => session.insert(store.session().await?),
         };
-        if hosts::beat(session, self.id()).await? {
+        if hosts::beat(session, self.id(), &backlog.running()).await? {
             self.0.steady.fetch_add(1, Ordering::AcqRel);
         } else {
             let id = store.register_host().await?;

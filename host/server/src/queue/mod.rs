@@ -2,6 +2,7 @@
 //!
 //! Knows which walkers this host holds and for how long; does not know how one is run.
 
+mod backlog;
 mod batch;
 mod claim;
 mod lanes;
@@ -14,6 +15,7 @@ mod tests;
 mod waiters;
 mod writers;
 
+pub(crate) use backlog::{Backlog, Coming, Refused};
 pub(crate) use claim::{Claiming, Runs, claim_due};
 pub(crate) use lanes::Lanes;
 pub(crate) use lease::HostLease;

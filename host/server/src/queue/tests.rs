@@ -81,6 +81,7 @@ impl Scene {
             execute_date: None,
             custom: None,
             fields: Json::parse(r#"{"value":0,"text":"\u0000"}"#.into()).unwrap(),
+            depth: 3,
         }
     }
 

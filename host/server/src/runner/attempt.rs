@@ -24,6 +24,8 @@ pub(super) struct Setting {
     pub(super) lease: Option<Lease>,
     /// How many sync walkers deep this one was called; 1 is called by nobody.
     pub(super) depth: u32,
+    /// How many generations of spawning lie before it.
+    pub(super) spawn_depth: u32,
     /// Whether an earlier attempt left a checkpoint.
     pub(super) is_saved: bool,
 }
@@ -76,6 +78,7 @@ impl Host {
         if let (Some(lease), true) = (setting.lease, logs.is_full()) {
             self.store_logs(lease, &logs).await;
         }
+        (outcome.usage.call_depth, outcome.usage.spawn_depth) = (setting.depth.into(), setting.spawn_depth.into());
         let is_saved = setting.is_saved || effects.has_saved();
         if outcome.failure().is_some() {
             outcome.fields = outcome.fields.or(earlier);
@@ -94,7 +97,7 @@ impl RunEffects {
     fn new(host: Arc<Host>, job: &Job, setting: &Setting, logs: Arc<RunLogs>) -> Self {
         let id: WalkerId = job.id.clone();
         let log = Box::new(move |line| logs.push(line));
-        Self::for_run(host, id, setting.tenant, job, setting.lease, setting.depth, log)
+        Self::for_run(host, id, setting.tenant, job, setting.lease, [setting.depth, setting.spawn_depth], log)
     }
 }
 

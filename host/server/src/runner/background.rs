@@ -49,6 +49,7 @@ impl Host {
             custom: walker.custom,
             fields: walker.fields,
             reports: Vec::new(),
+            depth: walker.depth,
             is_saved: false,
         };
         self.spawn_run(Run { lease, tenant: walker.tenant, claimed_at, input }, slot);
@@ -57,6 +58,7 @@ impl Host {
     /// Runs a walker that was taken from the waiting ones.
     fn start_claimed(self: &Arc<Self>, claimed: Claimed, slot: Slot) {
         let Claimed { lease, tenant, claimed_at, input, .. } = claimed;
+        self.backlog.claimed(tenant);
         match input {
             Some(input) => self.spawn_run(Run { lease, tenant, claimed_at, input }, slot),
             None => {
@@ -72,8 +74,11 @@ impl Host {
     }
 
     fn spawn_run(self: &Arc<Self>, run: Run, slot: Slot) {
-        let host = self.clone();
-        tokio::spawn(host.run(run, slot));
+        let (host, ran) = (self.clone(), self.backlog.run(run.tenant, run.lease.id));
+        tokio::spawn(async move {
+            host.run(run, slot).await;
+            drop(ran);
+        });
     }
 
     /// Runs an async walker and commits what came of it.
@@ -127,6 +132,7 @@ impl Host {
         let entry = self.catalog.pinned(input.module_id, input.module_version, &input.walker).await;
         let entry = entry.map_err(|error| error.to_string())?.ok_or("its module's version is no longer stored")?;
         let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| error.to_string())?;
+        let quotas = self.quotas.of(tenant).await.map_err(|error| error.to_string())?;
         let job = Job {
             id: WalkerId { name: input.walker, uuid: lease.id },
             node_id: input.node,
@@ -135,10 +141,14 @@ impl Host {
             fields: input.fields,
             reports: input.reports,
             custom: input.custom,
-            limits: entry.definition.limits(self.limits),
+            limits: entry.definition.limits(quotas.limits),
             seed: rand::random(),
         };
-        Ok((module, job, Setting { tenant, lease: Some(lease), depth: 1, is_saved: input.is_saved }))
+        Ok((
+            module,
+            job,
+            Setting { tenant, lease: Some(lease), depth: 1, spawn_depth: input.depth, is_saved: input.is_saved },
+        ))
     }
 
     /// Lets a walker be tried again. Whoever else could free it would wait for this host's death, so that a database
@@ -165,7 +175,7 @@ impl Host {
             http_status: None,
             custom: None,
             usage: Usage::default(),
-            limits: self.limits,
+            limits: self.quotas.rules().default.limits,
         }
     }
 }

@@ -34,9 +34,8 @@ impl Host {
         slot: Option<Slot>,
     ) -> Result<(WalkerId, Outcome), Error> {
         let id = ready.id();
-        let Ready { entry, walker } = ready;
-        let limits = entry.definition.limits(self.limits);
-        if depth > limits.call_depth {
+        let Ready { entry, walker, limits, .. } = ready;
+        if u64::from(depth) > limits.call_depth {
             return Err(Error::TooDeep(limits.call_depth));
         }
         let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| Error::Fault(error.to_string()))?;
@@ -52,7 +51,7 @@ impl Host {
             limits,
             seed: rand::random(),
         };
-        let setting = Setting { tenant: actor.tenant, lease: None, depth, is_saved: false };
+        let setting = Setting { tenant: actor.tenant, lease: None, depth, spawn_depth: walker.depth, is_saved: false };
         let executed_date = Utc::now();
         let Attempted { outcome, logs, .. } =
             self.attempt(module, job, setting, stop).await.map_err(|fault| match fault {

@@ -31,6 +31,8 @@ pub(crate) struct Input {
     pub(crate) custom: Option<Json>,
     pub(crate) fields: Json,
     pub(crate) reports: Vec<Json>,
+    /// How many generations of spawning lie before it.
+    pub(crate) depth: u32,
     /// Whether fields and reports are a checkpoint's.
     pub(crate) is_saved: bool,
 }
@@ -65,7 +67,7 @@ c as (
     where q.ctid = any(array(select tid from pick))
     returning q.id, q.tenant_id, q.lane, q.attempt, q.claimed_at)
 select c.id, c.tenant_id, c.lane, c.attempt, c.claimed_at, w.walker, w.module_id, w.module_version, w.node_kind, w.node_id,
-       w.root_id, w.custom, coalesce(k.fields, w.fields) fields, k.reports
+       w.root_id, w.custom, w.depth, coalesce(k.fields, w.fields) fields, k.reports
 from c left join walkers w on w.id = c.id left join checkpoints k on k.id = c.id";
 
 /// Takes due walkers for `host`.
@@ -116,6 +118,7 @@ fn claimed(row: &Row, host: HostId) -> Result<Claimed, Error> {
             root: row.try_get("root_id")?,
             custom: row.try_get::<_, Option<Sql<Json>>>("custom")?.map(|json| json.0),
             fields: row.try_get::<_, Sql<Json>>("fields")?.0,
+            depth: u32::try_from(row.try_get::<_, i32>("depth")?).unwrap_or(0),
             is_saved: reports.is_some(),
             reports: reports.map(|json| json.0).unwrap_or_default(),
         }),

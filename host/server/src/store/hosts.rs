@@ -1,6 +1,9 @@
 //! Which hosts live: a row for each process start, kept fresh by a heartbeat.
 
+use std::collections::HashMap;
 use std::time::Duration;
+
+use tokio_postgres::types::Json as Sql;
 
 use super::{Error, Session, Store};
 
@@ -38,9 +41,11 @@ impl Store {
     }
 }
 
-/// Tells that this host lives. `false`: it was taken for dead and must register anew.
-pub(crate) async fn beat(session: &Session, host: HostId) -> Result<bool, Error> {
-    Ok(session.execute("update hosts set heartbeat = now() where id = $1", &[&host.0]).await? == 1)
+/// Tells that this host lives, and how many walkers of each tenant it runs. `false`: it was taken for dead and must
+/// register anew.
+pub(crate) async fn beat(session: &Session, host: HostId, running: &HashMap<String, i64>) -> Result<bool, Error> {
+    let beat = "update hosts set heartbeat = now(), running = $2 where id = $1";
+    Ok(session.execute(beat, &[&host.0, &Sql(running)]).await? == 1)
 }
 
 /// Takes hosts off the list whose heartbeat is older than `lease`.

@@ -28,6 +28,8 @@ pub(crate) struct NewWalker {
     pub(crate) execute_date: Option<DateTime<Utc>>,
     pub(crate) custom: Option<Json>,
     pub(crate) fields: Json,
+    /// How many generations of spawning lie before it.
+    pub(crate) depth: u32,
 }
 
 impl NewWalker {
@@ -42,11 +44,12 @@ impl NewWalker {
 pub(crate) const INTAKE: &str = "
 with u as materialized (
     select * from unnest($1::uuid[], $2::int8[], $3::text[], $4::int8[], $5::int4[], $6::text[], $7::uuid[], $8::uuid[],
-                         $9::timestamptz[], $10::json[], $11::json[], $12::int4[], $13::int4[])
-        u(id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, lane, owner)),
+                         $9::timestamptz[], $10::json[], $11::json[], $12::int4[], $13::int4[], $14::int4[])
+        u(id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, lane, owner, depth)),
 w as (
-    insert into walkers (id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields)
-    select id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, coalesce(execute_date, now()), custom, fields
+    insert into walkers (id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, depth)
+    select id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, coalesce(execute_date, now()), custom, fields,
+           depth
     from u),
 q as (
     insert into queue (id, tenant_id, lane, execute_date, owner, attempt, claimed_at)
@@ -64,12 +67,28 @@ pub(crate) async fn insert(
 ) -> Result<DateTime<Utc>, Error> {
     let columns = Columns::of(rows.iter().map(|(row, _)| *row));
     let owners: Vec<Option<i32>> = rows.iter().map(|(_, owner)| owner.map(|host| host.0)).collect();
-    let Columns { ids, tenants, lanes, walkers, modules, versions, kinds, nodes, roots, dates, customs, fields } =
-        &columns;
+    let Columns {
+        ids,
+        tenants,
+        lanes,
+        walkers,
+        modules,
+        versions,
+        kinds,
+        nodes,
+        roots,
+        dates,
+        customs,
+        fields,
+        depths,
+    } = &columns;
     let inserted = session
         .query_one(
             statement,
-            &[ids, tenants, walkers, modules, versions, kinds, nodes, roots, dates, customs, fields, lanes, &owners],
+            &[
+                ids, tenants, walkers, modules, versions, kinds, nodes, roots, dates, customs, fields, lanes, &owners,
+                depths,
+            ],
         )
         .await;
     match inserted {
@@ -102,6 +121,7 @@ pub(super) struct Columns<'a> {
     pub(super) dates: Vec<Option<DateTime<Utc>>>,
     pub(super) customs: Vec<Option<Sql<&'a Json>>>,
     pub(super) fields: Vec<Sql<&'a Json>>,
+    pub(super) depths: Vec<i32>,
 }
 
 impl<'a> Columns<'a> {
@@ -118,7 +138,8 @@ impl<'a> Columns<'a> {
             roots: rows.clone().map(|row| row.root).collect(),
             dates: rows.clone().map(|row| row.execute_date).collect(),
             customs: rows.clone().map(|row| row.custom.as_ref().map(Sql)).collect(),
-            fields: rows.map(|row| Sql(&row.fields)).collect(),
+            fields: rows.clone().map(|row| Sql(&row.fields)).collect(),
+            depths: rows.map(|row| i32::try_from(row.depth).unwrap_or(i32::MAX)).collect(),
         }
     }
 }

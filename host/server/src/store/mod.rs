@@ -10,6 +10,7 @@ pub(crate) mod intake;
 pub(crate) mod lanes;
 mod lease;
 mod listen;
+pub(crate) mod live;
 pub(crate) mod logs;
 mod migrate;
 pub(crate) mod modules;

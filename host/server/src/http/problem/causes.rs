@@ -76,6 +76,7 @@ impl From<invoke::Error> for Problem {
                 return Self::fields(errors.collect());
             }
             Error::Store(cause) => return database(&cause),
+            Error::Quotas(cause) => return database(&cause),
             Error::Fault(_) => return fault(&error),
             Error::UnknownWalker(_) => Kind::WalkerNotFound,
             Error::NotPublic(_) => Kind::TokenMissing,
@@ -87,6 +88,9 @@ impl From<invoke::Error> for Problem {
             Error::NotSync(_) => Kind::WalkerNotSync,
             Error::NotAsync(_) => Kind::WalkerNotAsync,
             Error::TooDeep(_) => Kind::CallsTooDeep,
+            Error::SpawnedTooDeep(_) => Kind::SpawnedTooDeep,
+            Error::CustomTooLarge(..) => Kind::CustomTooLarge,
+            Error::TooManyWalkers(_) => Kind::QuotaWalkers,
             Error::Busy => Kind::Busy,
         };
         debug_assert_eq!(kind.code(), error.code(), "HTTP and guests see one code");
@@ -139,6 +143,10 @@ mod tests {
             Error::NotSync("x".into()),
             Error::NotAsync("x".into()),
             Error::TooDeep(8),
+            Error::SpawnedTooDeep(8),
+            Error::CustomTooLarge(9, 8),
+            Error::TooManyWalkers(8),
+            Error::Quotas(std::sync::Arc::new(store::Error::Unavailable("x".into()))),
             Error::Busy,
             Error::Store(store::Error::Unavailable("x".into())),
             Error::Store(store::Error::Corrupt("x".into())),
