@@ -42,10 +42,12 @@ pub(crate) struct Take {
 }
 
 /// Finds the tenants by hopping through the index, so that one with half a million waiting walkers
-/// costs no more than one with a single walker.
+/// costs no more than one with a single walker. A host that was taken for dead, and does not know it yet, gets nothing:
+/// what it took would be taken from it at the next sweep, one attempt poorer.
 pub(crate) const CLAIM: &str = "
 with recursive t(tenant_id) as (
-    (select tenant_id from queue where owner is null and tenant_id > $1::int8 order by tenant_id limit 1)
+    (select tenant_id from queue where owner is null and tenant_id > $1::int8 and exists (select 1 from hosts where id = $4::int4)
+     order by tenant_id limit 1)
     union all
     select (select q.tenant_id from queue q where q.owner is null and q.tenant_id > t.tenant_id order by q.tenant_id limit 1)
     from t where t.tenant_id is not null),
