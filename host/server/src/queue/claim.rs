@@ -7,12 +7,14 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::Statement;
 
-use super::HostLease;
+use super::{HostLease, Strays};
 use crate::store::claim::{self, Claimed, Take};
-use crate::store::{Error, Session, Store};
+use crate::store::{Error, Session, Store, within};
 
 /// The safety net below wake-ups: how late a due walker may be noticed.
 const POLL: Duration = Duration::from_millis(100);
+/// A claim takes milliseconds; one that takes this long has lost its connection.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// More in one statement gains nothing.
 const MAX_CLAIM: usize = 200;
 
@@ -70,6 +72,7 @@ pub(crate) async fn claim_due(
     store: Store,
     lease: HostLease,
     slots: Slots,
+    strays: Strays,
     start: impl Fn(Claimed, OwnedSemaphorePermit) + Send + Sync,
 ) {
     let mut link: Option<(Session, Statement)> = None;
@@ -88,12 +91,13 @@ pub(crate) async fn claim_due(
         slots.queued.backlog.store(false, Ordering::Release);
         // No tenant gets more than half of what there is, as long as others wait.
         let take = Take { after_tenant, per_tenant: wanted.div_ceil(2) as i64, at_most: wanted as i64 };
-        match claim(&store, &mut link, &lease, take).await {
+        match within(ANSWER_WAIT, claim(&store, &mut link, &lease, take)).await {
             Ok(claimed) => {
                 coming = slots.free().saturating_sub(free);
                 let is_full = claimed.len() == wanted;
                 let may_have_more = after_tenant > 0 || claimed.len() as i64 >= take.per_tenant;
                 after_tenant = if is_full { claimed.last().map_or(0, |last| last.tenant.0) } else { 0 };
+                strays.will_start(claimed.iter().map(|claimed| claimed.lease.id));
                 for claimed in claimed {
                     let slot = match slot.take() {
                         Some(slot) => Some(slot),
@@ -101,7 +105,9 @@ pub(crate) async fn claim_due(
                     };
                     // Closed meanwhile: the host hands back what it holds.
                     let Some(slot) = slot else { return };
+                    let id = claimed.lease.id;
                     start(claimed, slot);
+                    strays.has_started(id);
                 }
                 if is_full || may_have_more {
                     slots.queued.backlog.store(true, Ordering::Release);
@@ -114,6 +120,8 @@ pub(crate) async fn claim_due(
                     "could not look for waiting walkers; trying again"
                 );
                 link = None;
+                // What it asked for may have been given.
+                strays.suspect();
             }
         }
         drop(slot);

@@ -7,14 +7,14 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Status, TenantId, Usage, WalkerId};
 
-use super::{Accepted, Fenced, HostLease, Slots, Waiters, Writers, claim_due};
+use super::{Accepted, Fenced, HostLease, Slots, Strays, Waiters, Writers, claim_due};
 use crate::access::{Actor, Reach};
 use crate::store::checkpoint::Checkpoint;
-use crate::store::claim::Claimed;
+use crate::store::claim::{self, Claimed, Take};
 use crate::store::complete::ResultRow;
-use crate::store::intake::NewWalker;
+use crate::store::intake::{self, NewWalker};
 use crate::store::logs::LogChunk;
-use crate::store::{HostId, Lease, ListFilter, Store, hosts, recover};
+use crate::store::{HostId, Lease, ListFilter, Store, hosts, recover, strays};
 use crate::test_postgres;
 
 /// A store with a published module, and what a host does with it.
@@ -92,11 +92,16 @@ impl Scene {
     /// What is waiting, taken by the claim loop.
     async fn claimed(&self, count: usize) -> Vec<Claimed> {
         let (sender, mut claimed) = mpsc::unbounded_channel();
-        let claiming =
-            tokio::spawn(claim_due(self.store.clone(), self.lease.clone(), self.slots.clone(), move |one, slot| {
+        let claiming = tokio::spawn(claim_due(
+            self.store.clone(),
+            self.lease.clone(),
+            self.slots.clone(),
+            Strays::default(),
+            move |one, slot| {
                 drop(slot);
                 drop(sender.send(one));
-            }));
+            },
+        ));
         let mut all = Vec::new();
         while all.len() < count {
             all.push(claimed.recv().await.unwrap());
@@ -326,5 +331,58 @@ async fn lists_page_newest_first_and_show_only_what_the_actor_owns() {
         let id = WalkerId { name: "sample".into(), uuid: ids[0] };
         assert!(scene.store.walker(&stranger, &id).await.unwrap().is_none());
         assert!(scene.store.logs(&stranger, &id, 0, 10).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_found_and_given_back() {
+    let mut scene = Scene::new().await;
+    let known = scene.accept().await.lease;
+    scene.writers.accept(scene.walker(), None).await.unwrap();
+    // Taken, and nobody here heard of it.
+    let stray = scene.claimed(1).await.remove(0).lease;
+    let session = scene.store.session().await.unwrap();
+    let free = async |known: &[Uuid], age| strays::free(&session, scene.lease.id(), known, age).await.unwrap();
+    let young = Duration::from_secs(60);
+    assert!(free(&[], young).await.is_empty());
+    assert!(free(&[known.id, stray.id], Duration::ZERO).await.is_empty());
+    assert_eq!(free(&[known.id], Duration::ZERO).await, [stray.id]);
+    assert_eq!(scene.view(known.id).await.schedule.status, Status::Running);
+    // Whoever had it after all, writes nothing.
+    let ended = result(&scene, &outcome(Ended::Completed));
+    assert_eq!(scene.writers.complete(stray, ended, false, ()).await.unwrap(), Fenced::Lost);
+    let again = scene.claimed(1).await.remove(0).lease;
+    assert_eq!((again.id, again.attempt), (stray.id, 2));
+}
+
+#[tokio::test]
+async fn a_host_that_was_taken_for_dead_claims_nothing_until_it_knows() {
+    let mut scene = Scene::new().await;
+    scene.writers.accept(scene.walker(), None).await.unwrap();
+    scene.store.leave(scene.lease.id()).await.unwrap();
+    let session = scene.store.queue_session().await.unwrap();
+    let statement = session.prepare(claim::CLAIM).await.unwrap();
+    let take = Take { after_tenant: 0, per_tenant: 10, at_most: 10 };
+    assert!(claim::claim(&session, &statement, scene.lease.id(), take).await.unwrap().is_empty());
+    scene.lease = HostLease::register(&scene.store).await.unwrap();
+    assert_eq!(claim::claim(&session, &statement, scene.lease.id(), take).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_committed_before_its_answer_was_lost_is_recognised_whether_or_not_it_has_ended() {
+    let scene = Scene::new().await;
+    let (waits, ended) = (scene.walker(), scene.walker());
+    let mut session = scene.store.queue_session().await.unwrap();
+    let statement = session.prepare(intake::INTAKE).await.unwrap();
+    for walker in [&waits, &ended] {
+        intake::insert(&mut session, &statement, &[(walker, Some(scene.lease.id()))], false).await.unwrap();
+    }
+    let lease = Lease { id: ended.id, owner: scene.lease.id(), attempt: 1 };
+    scene.writers.complete(lease, result(&scene, &outcome(Ended::Completed)), false, ()).await.unwrap();
+    for walker in [&waits, &ended] {
+        let rows = [(walker, Some(scene.lease.id()))];
+        assert!(intake::insert(&mut session, &statement, &rows, true).await.is_ok());
+        // Sent for the first time, it would be a mistake of ours.
+        assert!(intake::insert(&mut session, &statement, &rows, false).await.is_err());
     }
 }

@@ -33,6 +33,11 @@ impl Running {
         self.lock().len()
     }
 
+    /// Which walkers they are.
+    pub(crate) fn ids(&self) -> Vec<Uuid> {
+        self.lock().keys().copied().collect()
+    }
+
     /// Asks all of them to end.
     pub(crate) fn stop_all(&self) {
         for stop in self.lock().values() {
