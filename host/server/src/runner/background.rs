@@ -111,7 +111,13 @@ impl Host {
 
     async fn prepare(&self, run: Run) -> Result<(walker_sandbox::Module, Job, Setting), String> {
         let Run { lease, tenant, input, .. } = run;
-        let entry = self.catalog.pinned(input.module_id, input.module_version, &input.walker).await;
+        let entry = loop {
+            match self.catalog.pinned(input.module_id, input.module_version, &input.walker).await {
+                // Nothing has begun: a database that is away must not cost the walker an attempt.
+                Err(error) if error.is_unavailable() && !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
+                entry => break entry,
+            }
+        };
         let entry = entry.map_err(|error| error.to_string())?.ok_or("its module's version is no longer stored")?;
         let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| error.to_string())?;
         let job = Job {
