@@ -199,9 +199,13 @@ impl Host {
             _ => None,
         };
         let is_queued = slot.is_none();
+        let is_due = ready.walker.execute_date.is_none();
         self.writers.accept(ready.walker, slot).await?;
         if is_queued {
             self.slots.queued();
+        }
+        if is_queued && is_due {
+            self.wake.others();
         }
         Ok(id)
     }

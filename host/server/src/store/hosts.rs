@@ -38,9 +38,10 @@ impl Store {
     }
 }
 
-/// Tells that this host lives. `false`: it was taken for dead and must register anew.
-pub(crate) async fn beat(session: &Session, host: HostId) -> Result<bool, Error> {
-    Ok(session.execute("update hosts set heartbeat = now() where id = $1", &[&host.0]).await? == 1)
+/// Tells that this host lives; answers how many hosts there are. `None`: it was taken for dead and must register anew.
+pub(crate) async fn beat(session: &Session, host: HostId) -> Result<Option<i64>, Error> {
+    let sql = "update hosts set heartbeat = now() where id = $1 returning (select count(*) from hosts)";
+    Ok(session.query_opt(sql, &[&host.0]).await?.map(|row| row.get(0)))
 }
 
 /// Takes hosts off the list whose heartbeat is older than `lease`.
