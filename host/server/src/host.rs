@@ -16,7 +16,9 @@ use crate::access::Actor;
 use crate::config::{Config, Role};
 use crate::identity::Identity;
 use crate::modules::{Catalog, Compiled};
-use crate::queue::{HostLease, Slots, Waiters, Writers, claim_due, recover};
+use crate::queue::{
+    HostLease, Slots, Strays, Waiters, Wake, Writers, claim_due, free_strays, hear, keep_size, recover, tell,
+};
 use crate::runner::Running;
 use crate::store::{self, Store, WalkerView};
 
@@ -56,6 +58,7 @@ pub struct Host {
     pub(crate) limits: Limits,
     pub(crate) writers: Writers,
     pub(crate) slots: Slots,
+    pub(crate) wake: Wake,
     pub(crate) lease: HostLease,
     pub(crate) waiters: Waiters,
     pub(crate) running: Running,
@@ -94,6 +97,7 @@ impl Host {
                 sandbox,
                 limits: config.limits,
                 slots: Slots::new(config.slots),
+                wake: Wake::default(),
                 config,
                 lease,
                 waiters,
@@ -110,10 +114,18 @@ impl Host {
         tasks.spawn(recover(host.store.clone(), host.lease.clone(), host.waiters.clone()));
         tasks.spawn(host.catalog.clone().follow());
         tasks.spawn(add_days(host.store.clone()));
+        tasks.spawn(keep_size(host.store.clone(), host.config.keep_days));
+        tasks.spawn(tell(host.store.clone(), host.lease.clone(), host.wake.clone()));
         if host.runs_async() {
+            let (store, lease, slots) = (&host.store, &host.lease, &host.slots);
+            let strays = Strays::default();
+            tasks.spawn(hear(store.clone(), lease.clone(), slots.clone()));
+            let runner = host.clone();
+            let running = move || runner.running.ids();
+            tasks.spawn(free_strays(store.clone(), lease.clone(), slots.clone(), strays.clone(), running));
             let claimer = host.clone();
             let start = move |claimed, slot| claimer.start_claimed(claimed, slot);
-            tasks.spawn(claim_due(host.store.clone(), host.lease.clone(), host.slots.clone(), start));
+            tasks.spawn(claim_due(store.clone(), lease.clone(), slots.clone(), strays, start));
         }
         *host.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         Ok(host)

@@ -58,6 +58,7 @@ impl Config {
         from.read("max_module_bytes", "WALKER_MAX_MODULE_BYTES", &mut config.max_module_bytes, parse::bytes);
         from.read("max_body_bytes", "WALKER_MAX_BODY_BYTES", &mut config.max_body_bytes, parse::bytes);
         from.read("module_cache_bytes", "WALKER_MODULE_CACHE_BYTES", &mut config.module_cache_bytes, parse::bytes);
+        from.read("keep_days", "WALKER_KEEP_DAYS", &mut config.keep_days, parse::days);
         from.limits(&mut config.limits);
         from.finish().map(|()| config)
     }

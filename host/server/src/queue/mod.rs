@@ -6,13 +6,19 @@ mod batch;
 mod claim;
 mod lease;
 mod recovery;
+mod retention;
+mod strays;
 #[cfg(test)]
 mod tests;
 mod waiters;
+mod wake;
 mod writers;
 
 pub(crate) use claim::{Slots, claim_due};
 pub(crate) use lease::HostLease;
 pub(crate) use recovery::{MAX_ATTEMPTS, recover};
+pub(crate) use retention::keep_size;
+pub(crate) use strays::{Strays, free_strays};
 pub(crate) use waiters::Waiters;
+pub(crate) use wake::{Wake, hear, tell};
 pub(crate) use writers::{Accepted, Fenced, Writers};
