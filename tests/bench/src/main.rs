@@ -15,6 +15,8 @@ mod process;
 mod report;
 mod sandbox;
 mod stats;
+mod volume;
+mod wake;
 
 use std::time::Duration;
 
@@ -43,16 +45,36 @@ const FULL: Plan = Plan { rounds: 5, turn: Duration::from_millis(1_500), load: D
 const QUICK: Plan = Plan { rounds: 1, turn: Duration::from_millis(1_000), load: Duration::from_secs(2), starts: 1 };
 
 fn main() -> anyhow::Result<()> {
-    let plan = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = || tokio::runtime::Runtime::new().context("cannot start the measuring threads");
+    let plan = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => FULL,
-        [only] if only == "--quick" => QUICK,
-        other => bail!("expected nothing or --quick, got {other:?}"),
+        ["--quick"] => QUICK,
+        // Takes too long to be a part of the whole.
+        ["--only", "volume"] => return alone(volume::FULL),
+        ["--only", "volume", "--quick"] => return alone(volume::QUICK),
+        ["--only", "wake"] => return runtime()?.block_on(wake::measure(FULL)),
+        _ => bail!("expected nothing, --quick, --only volume or --only wake, got {arguments:?}"),
     };
     let threads = std::thread::available_parallelism().context("cannot count the cores")?.get();
     report::machine(threads);
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the measuring threads")?;
+    let runtime = runtime()?;
     sandbox::measure(plan, threads, &runtime)?;
     runtime.block_on(measure_host(plan))
+}
+
+/// `lives` walkers through a new host.
+fn alone(lives: i64) -> anyhow::Result<()> {
+    report::machine(std::thread::available_parallelism().context("cannot count the cores")?.get());
+    tokio::runtime::Runtime::new().context("cannot start the measuring threads")?.block_on(async {
+        let folder = host::Folder::new()?;
+        let host = host::Host::start(&folder).await?;
+        host.publish().await?;
+        let database = database::Database::of(&folder).await?;
+        volume::measure(&host, &database, lives).await?;
+        idle::after_load(&host)?;
+        host.stop().await
+    })
 }
 
 async fn measure_host(plan: Plan) -> anyhow::Result<()> {
