@@ -7,7 +7,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 cargo_walkers := CARGO_TARGET_DIR=$(CURDIR)/target CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo
 
-.PHONY: help setup build walkers run serve test check bench clean
+.PHONY: help setup build walkers run serve test check chaos bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -45,6 +45,9 @@ test: check walkers ## everything that must hold before a change lands
 	@scripts/try
 	@echo '==> testing' >&2
 	@cargo test --release --locked --workspace
+
+chaos: walkers ## 300 kills of hosts and Postgres under load; CHAOS_SEED repeats a run
+	@target/release/walker-chaos
 
 bench: walkers ## speed, as ratios to bare wasmtime and bare Postgres
 	@target/release/walker-bench

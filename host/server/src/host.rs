@@ -16,7 +16,10 @@ use crate::access::Actor;
 use crate::config::{Config, Role};
 use crate::identity::Identity;
 use crate::modules::{Catalog, Compiled};
-use crate::queue::{Backlog, Claiming, HostLease, Lanes, Slots, Waiters, Writers, claim_due, recover};
+use crate::queue::{
+    Backlog, Claiming, HostLease, Lanes, Slots, Strays, Waiters, Wake, Writers, claim_due, free_strays, hear,
+    keep_size, recover, tell,
+};
 use crate::quotas::TenantQuotas;
 use crate::runner::{Running, Turns};
 use crate::store::{self, Store, WalkerView};
@@ -59,6 +62,7 @@ pub struct Host {
     pub(crate) writers: Writers,
     pub(crate) slots: Slots,
     pub(crate) lanes: Lanes,
+    pub(crate) wake: Wake,
     pub(crate) lease: HostLease,
     pub(crate) waiters: Waiters,
     pub(crate) running: Running,
@@ -98,6 +102,7 @@ impl Host {
                 sandbox,
                 slots: Slots::new(config.slots),
                 lanes: Lanes::new(store.clone()),
+                wake: Wake::default(),
                 store,
                 config,
                 lease,
@@ -116,15 +121,24 @@ impl Host {
         tasks.spawn(recover(host.store.clone(), host.lease.clone(), host.waiters.clone()));
         tasks.spawn(host.catalog.clone().follow());
         tasks.spawn(add_days(host.store.clone()));
+        tasks.spawn(keep_size(host.store.clone(), host.config.keep_days));
+        tasks.spawn(tell(host.store.clone(), host.lease.clone(), host.wake.clone()));
         if host.runs_async() {
+            let (store, lease, lanes, strays) = (&host.store, &host.lease, &host.lanes, Strays::default());
+            tasks.spawn(hear(store.clone(), lease.clone(), lanes.clone()));
+            let runner = host.clone();
+            let running = move || runner.running.ids();
+            tasks.spawn(free_strays(store.clone(), lease.clone(), lanes.clone(), strays.clone(), running));
             let claiming = Claiming {
-                store: host.store.clone(),
-                lease: host.lease.clone(),
+                store: store.clone(),
+                lease: lease.clone(),
                 slots: host.slots.clone(),
-                lanes: host.lanes.clone(),
+                lanes: lanes.clone(),
                 catalog: host.catalog.clone(),
+                strays,
             };
-            tasks.spawn(claim_due(claiming, host.clone()));
+            let starter = host.clone();
+            tasks.spawn(claim_due(claiming, move |claimed, slot| starter.start_claimed(claimed, slot)));
         }
         *host.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         Ok(host)

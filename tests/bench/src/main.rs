@@ -19,6 +19,8 @@ mod report;
 mod sandbox;
 mod stats;
 mod tight_loops;
+mod volume;
+mod wake;
 
 use std::time::Duration;
 
@@ -41,14 +43,28 @@ struct Plan {
     starts: usize,
     /// How often slots are used again while runs look for what others left.
     reuses: usize,
+    /// How many walkers are put through one host, to see what they leave.
+    lives: i64,
 }
 
 /// About seven minutes.
-const FULL: Plan =
-    Plan { rounds: 5, turn: Duration::from_millis(1_500), load: Duration::from_secs(4), starts: 5, reuses: 1_000_000 };
+const FULL: Plan = Plan {
+    rounds: 5,
+    turn: Duration::from_millis(1_500),
+    load: Duration::from_secs(4),
+    starts: 5,
+    reuses: 1_000_000,
+    lives: volume::FULL,
+};
 /// About a minute: says whether it works, not how fast.
-const QUICK: Plan =
-    Plan { rounds: 1, turn: Duration::from_millis(1_000), load: Duration::from_secs(2), starts: 1, reuses: 20_000 };
+const QUICK: Plan = Plan {
+    rounds: 1,
+    turn: Duration::from_millis(1_000),
+    load: Duration::from_secs(2),
+    starts: 1,
+    reuses: 20_000,
+    lives: volume::QUICK,
+};
 
 /// What can be measured alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,15 +75,20 @@ enum Section {
     Canary,
     Host,
     Neighbours,
+    Wake,
+    Volume,
 }
 
-const SECTIONS: [(&str, Section); 6] = [
+/// The last one takes too long to be a part of the whole.
+const SECTIONS: [(&str, Section); 8] = [
     ("sandbox", Section::Sandbox),
     ("limits", Section::Limits),
     ("loops", Section::Loops),
     ("canary", Section::Canary),
     ("host", Section::Host),
     ("neighbours", Section::Neighbours),
+    ("wake", Section::Wake),
+    ("volume", Section::Volume),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -85,6 +106,7 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted.is_empty() {
         wanted = SECTIONS.map(|(_, section)| section).to_vec();
+        wanted.retain(|section| *section != Section::Volume);
     }
     let threads = std::thread::available_parallelism().context("cannot count the cores")?.get();
     report::machine(threads);
@@ -97,9 +119,21 @@ fn main() -> anyhow::Result<()> {
             Section::Canary => canary::measure(plan, threads, &runtime)?,
             Section::Host => runtime.block_on(measure_host(plan))?,
             Section::Neighbours => runtime.block_on(neighbours::measure(plan, threads))?,
+            Section::Wake => runtime.block_on(wake::measure(plan))?,
+            Section::Volume => runtime.block_on(measure_volume(plan))?,
         }
     }
     Ok(())
+}
+
+async fn measure_volume(plan: Plan) -> anyhow::Result<()> {
+    let folder = host::Folder::new()?;
+    let host = host::Host::start(&folder).await?;
+    host.publish().await?;
+    let database = database::Database::of(&folder).await?;
+    volume::measure(&host, &database, plan.lives).await?;
+    idle::after_load(&host)?;
+    host.stop().await
 }
 
 async fn measure_host(plan: Plan) -> anyhow::Result<()> {

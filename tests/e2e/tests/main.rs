@@ -5,6 +5,7 @@ mod calls;
 mod cli;
 mod examples;
 mod failures;
+mod hosts;
 mod identity;
 mod limits;
 mod modules;

@@ -63,6 +63,7 @@ impl Config {
         from.read("max_module_bytes", "WALKER_MAX_MODULE_BYTES", &mut config.max_module_bytes, parse::bytes);
         from.read("max_body_bytes", "WALKER_MAX_BODY_BYTES", &mut config.max_body_bytes, parse::bytes);
         from.read("module_cache_bytes", "WALKER_MODULE_CACHE_BYTES", &mut config.module_cache_bytes, parse::bytes);
+        from.read("keep_days", "WALKER_KEEP_DAYS", &mut config.keep_days, parse::days);
         from.read("stack_bytes", "WALKER_STACK_BYTES", &mut config.stack_bytes, |text| {
             let bytes = parse::bytes(text)?;
             let fits = STACK.contains(&bytes);

@@ -237,7 +237,8 @@ impl Host {
         let lane = Lane { tenant: walker.tenant, walker: walker.walker.clone(), priority: walker.priority };
         walker.lane = self.lanes.number(&lane).await?;
         let limit = entry.definition.settings.concurrency;
-        let may_start = walker.execute_date.is_none() && self.runs_async();
+        let is_due = walker.execute_date.is_none();
+        let may_start = is_due && self.runs_async();
         let slot = match limit {
             None if may_start && !self.lanes.is_ahead(lane.tenant, lane.priority) => self.slots.take(lane.tenant),
             // Counted among all hosts, which only a claim does.
@@ -253,6 +254,9 @@ impl Host {
         }
         if is_queued && may_start {
             self.lanes.queued(number, &lane, limit);
+        }
+        if is_queued && is_due {
+            self.wake.others();
         }
         Ok(id)
     }

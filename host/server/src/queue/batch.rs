@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_postgres::Statement;
 
-use crate::store::{Error, Session, Store};
+use crate::store::{Error, Session, Store, within};
 
 /// Past this a statement gains little (101k rows/s at 200, 112k at 1,000) and holds its rows up longer.
 const MAX_ROWS: usize = 500;
@@ -28,6 +28,8 @@ const MAX_STATEMENT_BYTES: usize = 8 << 20;
 /// What may wait in one batcher, so that a slow database does not become a full memory.
 const MAX_WAITING_ROWS: usize = 4_000;
 const MAX_WAITING_BYTES: usize = 256 << 20;
+/// Postgres itself gives a statement up before (`statement_timeout` of queue sessions): after this the answer is lost.
+const ANSWER_WAIT: Duration = Duration::from_secs(40);
 /// Between attempts to reach a database that is gone.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -190,7 +192,8 @@ impl<R: Rows> Writer<R> {
             let rows: Vec<&R::Row> = part.iter().map(|waiting| &waiting.row).collect();
             let written = loop {
                 let link = self.link().await;
-                match R::write(&mut link.session, &link.statement, &rows, again).await {
+                let written = R::write(&mut link.session, &link.statement, &rows, again);
+                match within(ANSWER_WAIT, written).await {
                     Err(error) if error.is_unavailable() => {
                         tracing::warn!(
                             rows = rows.len(),
@@ -200,6 +203,8 @@ impl<R: Rows> Writer<R> {
                         );
                         self.link = None;
                         again = true;
+                        // Where it is not the connection that fails (a full disk), the next one would fail as fast.
+                        tokio::time::sleep(RECONNECT_PAUSE).await;
                     }
                     written => break written,
                 }

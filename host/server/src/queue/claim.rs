@@ -5,15 +5,14 @@
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Statement;
-use uuid::Uuid;
 
-use super::HostLease;
 use super::lanes::{Lanes, Moment, Pick};
 use super::slots::{Slot, Slots};
+use super::{HostLease, Strays};
 use crate::modules::Catalog;
 use crate::store::claim::{self, Claimed, Counted, Take};
 use crate::store::lanes::{self, Lane};
-use crate::store::{Error, Session, Store};
+use crate::store::{Error, Session, Store, within};
 
 /// The safety net below wake-ups: how late it may be noticed that a walker is due, or was queued by another host.
 const LOOK: Duration = Duration::from_millis(100);
@@ -21,8 +20,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const LOOKING: u32 = 10;
 /// Nobody may jump a queue that another host has known for so long.
 const LATEST_LOOK: Duration = Duration::from_millis(250);
-/// For how long after a failed claim it may still be committed.
-const STRAYS: Duration = Duration::from_secs(10);
+/// Looks and claims take milliseconds; what takes this long has lost its connection.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// More in one statement gains nothing.
 const MAX_CLAIM: usize = 200;
 
@@ -33,22 +32,14 @@ pub(crate) struct Claiming {
     pub(crate) slots: Slots,
     pub(crate) lanes: Lanes,
     pub(crate) catalog: Catalog,
+    pub(crate) strays: Strays,
 }
 
-/// What happens with walkers that were claimed.
-pub(crate) trait Runs: Send + Sync {
-    /// Runs one.
-    fn start(&self, claimed: Claimed, slot: Slot);
-
-    /// Those that run on this host.
-    fn running(&self) -> Vec<Uuid>;
-}
-
-/// Takes waiting walkers until the slots are closed.
-pub(crate) async fn claim_due(claiming: Claiming, runs: impl Runs) {
-    let mut claimer = Claimer { claiming, runs, link: None, looked: None, look_after: Duration::ZERO, failed: None };
+/// Takes waiting walkers until the slots are closed. `start` runs each.
+pub(crate) async fn claim_due(claiming: Claiming, start: impl Fn(Claimed, Slot) + Send + Sync) {
+    let mut claimer = Claimer { claiming, start, link: None, looked: None, look_after: Duration::ZERO };
     while !claimer.claiming.slots.is_closed() {
-        match claimer.take().await {
+        match within(ANSWER_WAIT, claimer.take()).await {
             Ok(Took::Some) => continue,
             Ok(Took::Nothing) => {}
             Err(error) => {
@@ -57,7 +48,8 @@ pub(crate) async fn claim_due(claiming: Claiming, runs: impl Runs) {
                     "could not look for waiting walkers; trying again"
                 );
                 claimer.link = None;
-                claimer.failed = Some(Instant::now());
+                // What it asked for may have been given.
+                claimer.claiming.strays.suspect();
                 tokio::time::sleep(LOOK).await;
             }
         }
@@ -77,15 +69,13 @@ enum Took {
     Nothing,
 }
 
-struct Claimer<R> {
+struct Claimer<S> {
     claiming: Claiming,
-    runs: R,
+    start: S,
     link: Option<Link>,
     /// When the last look began, and after how long the next is due.
     looked: Option<Instant>,
     look_after: Duration,
-    /// When a claim last failed: it may have been committed all the same, its answer lost.
-    failed: Option<Instant>,
 }
 
 /// A connection with its prepared statements.
@@ -95,7 +85,7 @@ struct Link {
     due: Statement,
 }
 
-impl<R: Runs> Claimer<R> {
+impl<S: Fn(Claimed, Slot)> Claimer<S> {
     /// Starts what waits, as far as there are slots: what is claimed starts at once, or it could have started on another
     /// host.
     async fn take(&mut self) -> Result<Took, Error> {
@@ -128,7 +118,7 @@ impl<R: Runs> Claimer<R> {
             let pick = picks.iter_mut().find(|pick| pick.id == claimed.lane).expect("only these lanes were asked for");
             let slot = pick.slots.pop().expect("no more are claimed than there are slots");
             self.claiming.lanes.started(claimed.tenant);
-            self.runs.start(claimed, slot);
+            (self.start)(claimed, slot);
         }
         for pick in picks.iter().filter(|pick| !pick.slots.is_empty()) {
             self.claiming.lanes.emptied(pick, since);
@@ -168,7 +158,6 @@ impl<R: Runs> Claimer<R> {
     /// Finds out what waits, also what other hosts queued or what has become due.
     async fn look(&mut self) -> Result<(), Error> {
         let began = Instant::now();
-        self.hand_back_strays().await?;
         let since = self.claiming.lanes.now();
         let link = self.link().await?;
         let due = lanes::due(&link.session, &link.due).await?;
@@ -180,22 +169,6 @@ impl<R: Runs> Claimer<R> {
         self.claiming.lanes.found(found, since);
         self.looked = Some(began);
         self.look_after = (began.elapsed() * LOOKING).clamp(LOOK, LATEST_LOOK);
-        Ok(())
-    }
-
-    /// A claim whose answer was lost leaves walkers that this host holds but does not run; nobody else would free them.
-    async fn hand_back_strays(&mut self) -> Result<(), Error> {
-        let Some(failed) = self.failed else { return Ok(()) };
-        let host = self.claiming.lease.id();
-        let running = self.runs.running();
-        let freed = claim::hand_back(&self.link().await?.session, host, &running).await?;
-        if freed > 0 {
-            tracing::warn!(freed, "handed back {freed} walkers that a lost connection had claimed for this host");
-        }
-        // A statement goes on for a while after its connection was cut.
-        if failed.elapsed() > STRAYS {
-            self.failed = None;
-        }
         Ok(())
     }
 

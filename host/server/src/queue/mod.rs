@@ -8,18 +8,24 @@ mod claim;
 mod lanes;
 mod lease;
 mod recovery;
+mod retention;
 mod shares;
 mod slots;
+mod strays;
 #[cfg(test)]
 mod tests;
 mod waiters;
+mod wake;
 mod writers;
 
 pub(crate) use backlog::{Backlog, Coming, Refused};
-pub(crate) use claim::{Claiming, Runs, claim_due};
+pub(crate) use claim::{Claiming, claim_due};
 pub(crate) use lanes::Lanes;
 pub(crate) use lease::HostLease;
 pub(crate) use recovery::{MAX_ATTEMPTS, recover};
+pub(crate) use retention::keep_size;
 pub(crate) use slots::{Slot, Slots};
+pub(crate) use strays::{Strays, free_strays};
 pub(crate) use waiters::Waiters;
+pub(crate) use wake::{Wake, hear, tell};
 pub(crate) use writers::{Accepted, Fenced, Writers};

@@ -7,16 +7,16 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Priority, Status, TenantId, Usage, WalkerId};
 
-use super::{Accepted, Claiming, Fenced, HostLease, Lanes, Runs, Slot, Slots, Waiters, Writers, claim_due};
+use super::{Accepted, Claiming, Fenced, HostLease, Lanes, Slots, Strays, Waiters, Writers, claim_due};
 use crate::access::{Actor, Reach};
 use crate::modules::Catalog;
 use crate::store::checkpoint::Checkpoint;
-use crate::store::claim::{self, Claimed};
+use crate::store::claim::{self, Claimed, Counted, Take};
 use crate::store::complete::ResultRow;
-use crate::store::intake::NewWalker;
+use crate::store::intake::{self, NewWalker};
 use crate::store::lanes::{Lane, LaneId};
 use crate::store::logs::LogChunk;
-use crate::store::{HostId, Lease, ListFilter, Store, hosts, recover};
+use crate::store::{HostId, Lease, ListFilter, Store, hosts, recover, strays};
 use crate::test_postgres;
 
 /// A store with a published module, and what a host does with it.
@@ -112,27 +112,18 @@ impl Scene {
             slots: self.slots.clone(),
             lanes: self.lanes.clone(),
             catalog: Catalog::new(self.store.clone()),
+            strays: Strays::default(),
         };
-        let claiming = tokio::spawn(claim_due(claiming, Kept(sender)));
+        let claiming = tokio::spawn(claim_due(claiming, move |one, slot| {
+            drop(slot);
+            drop(sender.send(one));
+        }));
         let mut all = Vec::new();
         while all.len() < count {
             all.push(claimed.recv().await.unwrap());
         }
         claiming.abort();
         all
-    }
-}
-
-/// Runs nothing, and remembers what it was given.
-struct Kept(mpsc::UnboundedSender<Claimed>);
-
-impl Runs for Kept {
-    fn start(&self, claimed: Claimed, _slot: Slot) {
-        drop(self.0.send(claimed));
-    }
-
-    fn running(&self) -> Vec<Uuid> {
-        Vec::new()
     }
 }
 
@@ -409,14 +400,56 @@ async fn a_limit_of_concurrency_holds_across_hosts_and_lets_the_next_in_when_one
 }
 
 #[tokio::test]
-async fn what_a_lost_answer_claimed_is_handed_back() {
-    let scene = Scene::new().await;
+async fn a_claim_whose_answer_was_lost_is_found_and_given_back() {
+    let mut scene = Scene::new().await;
+    let known = scene.accept().await.lease;
     scene.queue(scene.walker()).await;
-    let session = scene.store.queue_session().await.unwrap();
-    let kept = scene.claimed(1).await.remove(0).lease;
-    session.execute("update queue set claimed_at = claimed_at - interval '2 s'", &[]).await.unwrap();
-    assert_eq!(claim::hand_back(&session, kept.owner, &[kept.id]).await.unwrap(), 0);
-    assert_eq!(claim::hand_back(&session, kept.owner, &[]).await.unwrap(), 1);
+    // Taken, and nobody here heard of it.
+    let stray = scene.claimed(1).await.remove(0).lease;
+    let session = scene.store.session().await.unwrap();
+    let free = async |known: &[Uuid], age| strays::free(&session, scene.lease.id(), known, age).await.unwrap();
+    let young = Duration::from_secs(60);
+    assert!(free(&[], young).await.is_empty());
+    assert!(free(&[known.id, stray.id], Duration::ZERO).await.is_empty());
+    assert_eq!(free(&[known.id], Duration::ZERO).await, [stray.id]);
+    assert_eq!(scene.view(known.id).await.schedule.status, Status::Running);
+    // Whoever had it after all, writes nothing.
+    let ended = result(&scene, &outcome(Ended::Completed));
+    assert_eq!(scene.writers.complete(stray, ended, false, ()).await.unwrap(), Fenced::Lost);
     let again = scene.claimed(1).await.remove(0).lease;
-    assert_eq!((again.id, again.attempt), (kept.id, 2));
+    assert_eq!((again.id, again.attempt), (stray.id, 2));
+}
+
+#[tokio::test]
+async fn a_host_that_was_taken_for_dead_claims_nothing_until_it_knows() {
+    let mut scene = Scene::new().await;
+    scene.queue(scene.walker()).await;
+    scene.store.leave(scene.lease.id()).await.unwrap();
+    let session = scene.store.queue_session().await.unwrap();
+    let statement = session.prepare(claim::CLAIM).await.unwrap();
+    let lane = Lane { tenant: scene.actor.tenant, walker: "sample".into(), priority: Priority::Normal };
+    let takes = [Take { lane: scene.lanes.number(&lane).await.unwrap(), at_most: 10 }];
+    let claim = async |host| claim::claim(&session, &statement, host, &takes, Counted::Freely).await.unwrap().len();
+    assert_eq!(claim(scene.lease.id()).await, 0);
+    scene.lease = HostLease::register(&scene.store).await.unwrap();
+    assert_eq!(claim(scene.lease.id()).await, 1);
+}
+
+#[tokio::test]
+async fn what_was_committed_before_its_answer_was_lost_is_recognised_whether_or_not_it_has_ended() {
+    let scene = Scene::new().await;
+    let (waits, ended) = (scene.walker(), scene.walker());
+    let mut session = scene.store.queue_session().await.unwrap();
+    let statement = session.prepare(intake::INTAKE).await.unwrap();
+    for walker in [&waits, &ended] {
+        intake::insert(&mut session, &statement, &[(walker, Some(scene.lease.id()))], false).await.unwrap();
+    }
+    let lease = Lease { id: ended.id, owner: scene.lease.id(), attempt: 1 };
+    scene.writers.complete(lease, result(&scene, &outcome(Ended::Completed)), false, ()).await.unwrap();
+    for walker in [&waits, &ended] {
+        let rows = [(walker, Some(scene.lease.id()))];
+        assert!(intake::insert(&mut session, &statement, &rows, true).await.is_ok());
+        // Sent for the first time, it would be a mistake of ours.
+        assert!(intake::insert(&mut session, &statement, &rows, false).await.is_err());
+    }
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 use walker_model::{Code, Ended, Failure, Json, NodeId, Outcome, TenantId, Usage, WalkerId};
 use walker_sandbox::{HostFault, Job};
 
 use super::attempt::{Attempted, Setting};
 use crate::host::Host;
-use crate::queue::{Accepted, Fenced, MAX_ATTEMPTS, Runs, Slot};
+use crate::queue::{Accepted, Fenced, MAX_ATTEMPTS, Slot};
 use crate::store::Lease;
 use crate::store::claim::{Claimed, Input};
 use crate::store::complete::ResultRow;
@@ -24,16 +23,6 @@ struct Run {
     tenant: TenantId,
     claimed_at: DateTime<Utc>,
     input: Input,
-}
-
-impl Runs for Arc<Host> {
-    fn start(&self, claimed: Claimed, slot: Slot) {
-        self.start_claimed(claimed, slot);
-    }
-
-    fn running(&self) -> Vec<Uuid> {
-        self.running.ids()
-    }
 }
 
 impl Host {
@@ -56,7 +45,7 @@ impl Host {
     }
 
     /// Runs a walker that was taken from the waiting ones.
-    fn start_claimed(self: &Arc<Self>, claimed: Claimed, slot: Slot) {
+    pub(crate) fn start_claimed(self: &Arc<Self>, claimed: Claimed, slot: Slot) {
         let Claimed { lease, tenant, claimed_at, input, .. } = claimed;
         self.backlog.claimed(tenant);
         match input {
@@ -129,7 +118,13 @@ impl Host {
 
     async fn prepare(&self, run: Run) -> Result<(walker_sandbox::Module, Job, Setting), String> {
         let Run { lease, tenant, input, .. } = run;
-        let entry = self.catalog.pinned(input.module_id, input.module_version, &input.walker).await;
+        let entry = loop {
+            match self.catalog.pinned(input.module_id, input.module_version, &input.walker).await {
+                // Nothing has begun: a database that is away must not cost the walker an attempt.
+                Err(error) if error.is_unavailable() && !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
+                entry => break entry,
+            }
+        };
         let entry = entry.map_err(|error| error.to_string())?.ok_or("its module's version is no longer stored")?;
         let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| error.to_string())?;
         let quotas = self.quotas.of(tenant).await.map_err(|error| error.to_string())?;

@@ -33,7 +33,7 @@ impl Running {
         self.lock().len()
     }
 
-    /// Which they are.
+    /// Which walkers they are.
     pub(crate) fn ids(&self) -> Vec<Uuid> {
         self.lock().keys().copied().collect()
     }

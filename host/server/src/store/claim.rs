@@ -54,14 +54,16 @@ pub(crate) enum Counted {
 }
 
 /// Goes into each lane through the index, so that one with half a million waiting walkers costs no more than one with
-/// a single walker.
+/// a single walker. A host that was taken for dead, and does not know it yet, gets nothing: what it took would be taken
+/// from it at the next sweep, one attempt poorer.
 pub(crate) const CLAIM: &str = "
 with pick as materialized (
     select x.tid
     from unnest($1::int4[], $2::int8[]) l(lane, at_most) cross join lateral (
         select q.ctid tid from queue q
         where q.owner is null and q.lane = l.lane and q.execute_date <= now()
-        order by q.execute_date limit l.at_most for update skip locked) x),
+        order by q.execute_date limit l.at_most for update skip locked) x
+    where exists (select 1 from hosts where id = $3::int4)),
 c as (
     update queue q set owner = $3::int4, attempt = attempt + 1, claimed_at = now(), limited = $4::bool
     where q.ctid = any(array(select tid from pick))
@@ -90,19 +92,6 @@ pub(crate) async fn claim(
 pub(crate) async fn lock_limits(session: &Session, tenant: TenantId) -> Result<(), Error> {
     session.execute("select pg_advisory_xact_lock(hashtextextended('walker.limits', $1))", &[&tenant.0]).await?;
     Ok(())
-}
-
-/// Frees what this host has held for a second or more but is not among `running`. What was lost on its way counts as an
-/// attempt, so that whoever may still have it writes nothing.
-pub(crate) async fn hand_back(session: &Session, host: HostId, running: &[Uuid]) -> Result<u64, Error> {
-    let freed = session
-        .execute(
-            "update queue set owner = null, claimed_at = null
-             where owner = $1 and claimed_at < now() - interval '1 s' and id <> all($2)",
-            &[&host.0, &running],
-        )
-        .await?;
-    Ok(freed)
 }
 
 fn claimed(row: &Row, host: HostId) -> Result<Claimed, Error> {

@@ -41,11 +41,15 @@ impl Store {
     }
 }
 
-/// Tells that this host lives, and how many walkers of each tenant it runs. `false`: it was taken for dead and must
-/// register anew.
-pub(crate) async fn beat(session: &Session, host: HostId, running: &HashMap<String, i64>) -> Result<bool, Error> {
-    let beat = "update hosts set heartbeat = now(), running = $2 where id = $1";
-    Ok(session.execute(beat, &[&host.0, &Sql(running)]).await? == 1)
+/// Tells that this host lives, and how many walkers of each tenant it runs; answers how many hosts there are.
+/// `None`: it was taken for dead and must register anew.
+pub(crate) async fn beat(
+    session: &Session,
+    host: HostId,
+    running: &HashMap<String, i64>,
+) -> Result<Option<i64>, Error> {
+    let sql = "update hosts set heartbeat = now(), running = $2 where id = $1 returning (select count(*) from hosts)";
+    Ok(session.query_opt(sql, &[&host.0, &Sql(running)]).await?.map(|row| row.get(0)))
 }
 
 /// Takes hosts off the list whose heartbeat is older than `lease`.

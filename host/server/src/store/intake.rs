@@ -99,11 +99,14 @@ pub(crate) async fn insert(
     }
 }
 
-/// Whether the primary key of `walkers` (of one of its partitions) refused a row.
+/// Whether the primary key of `walkers` (of one of its partitions) or of `queue` refused a row. Postgres fills `queue` first,
+/// so that its key speaks for as long as the walker has not ended.
 fn is_known_walker(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|error| {
         *error.code() == SqlState::UNIQUE_VIOLATION
-            && error.constraint().is_some_and(|name| name.starts_with("walkers_") && name.ends_with("_pkey"))
+            && error
+                .constraint()
+                .is_some_and(|name| name == "queue_pkey" || name.starts_with("walkers_") && name.ends_with("_pkey"))
     })
 }
 
