@@ -25,8 +25,14 @@ pub struct Compiled {
 
 /// A module that cannot be had now.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Unloadable(String);
+pub(crate) enum Unloadable {
+    /// It can be once the database is back.
+    #[error("{0}")]
+    Away(String),
+    /// Trying again brings the same.
+    #[error("{0}")]
+    Broken(String),
+}
 
 impl Compiled {
     /// Keeps at most `max_bytes` of machine code in memory.
@@ -66,15 +72,18 @@ impl Compiled {
         let cached = tokio::task::spawn_blocking(move || {
             disk.get(&sha256).map(|artifact| load(&sandbox, &artifact)).transpose()
         });
-        match cached.await.map_err(|error| Unloadable(format!("loading the module failed: {error}")))? {
+        match cached.await.map_err(|error| Unloadable::Broken(format!("loading the module failed: {error}")))? {
             Ok(Some(module)) => return Ok(module),
             Ok(None) => {}
             Err(error) => tracing::warn!("a kept compiled module cannot be loaded ({error}); compiling it again"),
         }
-        let code = self.store.code(&sha256).await.map_err(|error| Unloadable(chain(&error)))?;
-        let code = code.ok_or_else(|| Unloadable("the module's code is no longer stored".into()))?;
+        let code = self.store.code(&sha256).await.map_err(|error| {
+            let kind = if error.is_unavailable() { Unloadable::Away } else { Unloadable::Broken };
+            kind(chain(&error))
+        })?;
+        let code = code.ok_or_else(|| Unloadable::Broken("the module's code is no longer stored".into()))?;
         tracing::info!("compiling a module that this host has not compiled before");
-        let admitted = self.admit(&sha256, code).await.map_err(|error| Unloadable(chain(&error)))?;
+        let admitted = self.admit(&sha256, code).await.map_err(|error| Unloadable::Broken(chain(&error)))?;
         load(&self.sandbox, &admitted.artifact)
     }
 
@@ -102,7 +111,7 @@ impl Compiled {
 }
 
 fn load(sandbox: &Sandbox, artifact: &Artifact) -> Result<Module, Unloadable> {
-    sandbox.load(artifact).map_err(|error| Unloadable(chain(&error)))
+    sandbox.load(artifact).map_err(|error| Unloadable::Broken(chain(&error)))
 }
 
 /// An error with its causes, in one line.

@@ -7,4 +7,5 @@ mod publish;
 pub use catalog::Catalog;
 pub(crate) use catalog::Entry;
 pub use compiled::Compiled;
+pub(crate) use compiled::Unloadable;
 pub use publish::{Error, Published};

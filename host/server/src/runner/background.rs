@@ -9,6 +9,7 @@ use walker_sandbox::{HostFault, Job};
 
 use super::attempt::{Attempted, Setting};
 use crate::host::Host;
+use crate::modules::Unloadable;
 use crate::queue::{Accepted, Fenced, MAX_ATTEMPTS, Slot};
 use crate::store::Lease;
 use crate::store::claim::{Claimed, Input};
@@ -126,8 +127,20 @@ impl Host {
             }
         };
         let entry = entry.map_err(|error| error.to_string())?.ok_or("its module's version is no longer stored")?;
-        let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| error.to_string())?;
-        let quotas = self.quotas.of(tenant).await.map_err(|error| error.to_string())?;
+        let module = loop {
+            match self.compiled.get(&entry.module.sha256).await {
+                Err(Unloadable::Away(_)) if !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
+                module => break module,
+            }
+        };
+        let module = module.map_err(|error| error.to_string())?;
+        let quotas = loop {
+            match self.quotas.of(tenant).await {
+                Err(error) if error.is_unavailable() && !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
+                quotas => break quotas,
+            }
+        };
+        let quotas = quotas.map_err(|error| error.to_string())?;
         let job = Job {
             id: WalkerId { name: input.walker, uuid: lease.id },
             node_id: input.node,
