@@ -8,6 +8,7 @@
 mod abort;
 mod admit;
 mod artifact;
+mod bounds;
 mod cache;
 mod clock;
 mod componentize;
@@ -31,10 +32,11 @@ mod symbolize;
 mod wasi;
 
 pub use artifact::Artifact;
+pub use bounds::Bounds;
 pub use cache::ArtifactCache;
 pub use config::{Config, PagemapScan};
 pub use effects::{Effects, Invoke, LogLine, Problem, Refusal, Reply, Request, Stream};
-pub use jail::{AdmitError, Admitted, Jail, JailFault, JailLimits, jail_main};
+pub use jail::{AdmitError, Admitted, Attempt, Jail, JailFault, JailLimits, Walls, jail_main};
 pub use job::{Job, Stop};
 pub use module::Module;
 pub use sandbox::Sandbox;
@@ -55,9 +57,6 @@ pub enum Error {
     /// The native code is not for this engine.
     #[error("cannot load the compiled module")]
     Load(#[source] wasmtime::Error),
-    /// The artifact is cut short.
-    #[error("the compiled module is cut short")]
-    Truncated,
 }
 
 /// Why a run has no outcome: never the guest's doing.

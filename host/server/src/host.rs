@@ -15,7 +15,7 @@ use walker_sandbox::Sandbox;
 use crate::access::Actor;
 use crate::config::{Config, Role};
 use crate::identity::Identity;
-use crate::modules::{Catalog, Compiled};
+use crate::modules::{Catalog, Compiled, Spool};
 use crate::queue::{HostLease, Slots, Waiters, Writers, claim_due, recover};
 use crate::runner::Running;
 use crate::store::{self, Store, WalkerView};
@@ -154,6 +154,11 @@ impl Host {
             }
             drop(tokio::time::timeout(left.min(WAIT_POLL), waiter.ended()).await);
         }
+    }
+
+    /// Where uploads are kept while they are looked at.
+    pub(crate) fn spool(&self) -> &Spool {
+        self.compiled.spool()
     }
 
     /// A failed walker's stack, innermost first: `function at file:line`.

@@ -2,6 +2,7 @@
 //!
 //! No HTTP, no database: effects that are answered at once.
 
+use std::io::Write as _;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -97,8 +98,10 @@ impl Sandboxed {
     async fn new(wasm: Bytes) -> anyhow::Result<Self> {
         let config = Config::default();
         let sandbox = Sandbox::new(config.clone())?;
-        let jail = Jail::new(host::binary()?, config, JailLimits::default());
-        let admitted = jail.admit(wasm).await?;
+        let mut module = tempfile::tempfile()?;
+        module.write_all(&wasm)?;
+        let jail = Jail::new(host::binary()?, config, JailLimits::default(), std::env::temp_dir());
+        let admitted = jail.admit(&module).await?;
         let sample = admitted.definitions.iter().find(|definition| definition.name == "sample");
         let limits = sample.context("the module has no walker `sample`")?.limits(Limits::default());
         let root = NodeId::root(uuid::Uuid::now_v7());

@@ -7,6 +7,8 @@ mod admission;
 mod budgets;
 mod endings;
 mod guest;
+mod jail;
+mod oversized;
 mod stopping;
 mod world;
 
@@ -22,10 +24,12 @@ fn main() -> ExitCode {
     if arguments.next().as_deref() == Some("jail") {
         return walker_sandbox::jail_main(arguments);
     }
-    let groups: [(&str, &[Test]); 4] = [
+    let groups: [(&str, &[Test]); 6] = [
         ("admission", admission::TESTS),
         ("budgets", budgets::TESTS),
         ("endings", endings::TESTS),
+        ("jail", jail::TESTS),
+        ("oversized", oversized::TESTS),
         ("stopping", stopping::TESTS),
     ];
     let trials = groups.into_iter().flat_map(|(group, tests)| {

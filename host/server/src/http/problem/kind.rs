@@ -70,6 +70,8 @@ kinds! {
     ModuleRejected = "module.rejected", 422, "The module cannot be run";
     ModuleNameInvalid = "module.name_invalid", 422, "The module cannot be called that";
 
+    TooManyUploads = "limit.uploads", 429, "Too many modules come in at once";
+
     Fault = "host.fault", 500, "The host failed";
     NotImplemented = "not_implemented", 501, "This host cannot do that yet";
     Busy = "host.busy", 503, "The host is busy";
