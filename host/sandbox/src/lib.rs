@@ -19,6 +19,7 @@ mod engine;
 mod epochs;
 mod failure;
 mod features;
+pub mod fuzzing;
 mod host;
 mod jail;
 mod job;

@@ -48,6 +48,12 @@ pub(crate) fn resolve(wasm: &[u8], bounds: &Bounds, frames: &[Frame]) -> Result<
     Ok(lines.collect())
 }
 
+/// The same for one core module and places in it.
+pub(crate) fn lines(core: &[u8], offsets: &[u64]) -> Vec<Option<SourceLine>> {
+    let module = Debug::read(core);
+    offsets.iter().map(|offset| module.as_ref()?.line(*offset)).collect()
+}
+
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// The debug information of one core module.

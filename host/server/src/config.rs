@@ -13,6 +13,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use walker_model::Limits;
+use walker_sandbox::JailLimits;
 
 pub use parse::duration as parse_duration;
 pub use secret::Secret;
@@ -37,6 +38,7 @@ pub use sources::{Invalid, Sources};
 /// | `max_body_bytes` | | `WALKER_MAX_BODY_BYTES` | `max_body_bytes` |
 /// | `module_cache_bytes` | | `WALKER_MODULE_CACHE_BYTES` | `module_cache_bytes` |
 /// | `limits` | | | `[limits]` |
+/// | `jail` | | | `[jail]`, `[jail.bounds]` |
 ///
 /// Secrets are no flags: everybody on the machine can read a process's arguments.
 ///
@@ -71,6 +73,8 @@ pub struct Config {
     pub module_cache_bytes: u64,
     /// What one run may use, unless its definition asks for less.
     pub limits: Limits,
+    /// What checking and compiling one module may use, and how much of what a module may hold.
+    pub jail: JailLimits,
 }
 
 impl Default for Config {
@@ -96,6 +100,7 @@ impl Default for Config {
             // Some fifty large guests, or thousands of Rust ones.
             module_cache_bytes: 1 << 30,
             limits: Limits::default(),
+            jail: JailLimits::default(),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use walker_sandbox::{ArtifactCache, Jail, JailLimits, Sandbox};
+use walker_sandbox::{ArtifactCache, Jail, Sandbox};
 
 use crate::config::Config;
 use crate::embedded_postgres::{self, EmbeddedPostgres};
@@ -135,14 +135,13 @@ async fn with_database(
     let config = Config { slots: config.slots.min(slots.max(1)), ..config.clone() };
     // This very program, even when its file was replaced since.
     let program = std::path::PathBuf::from("/proc/self/exe");
-    let jail_limits = JailLimits { max_module_bytes: config.max_module_bytes, ..JailLimits::default() };
     let uploads = config.data_dir.join("uploads");
     let spool = Spool::open(&uploads).map_err(|source| Error::File {
         what: "use the folder",
         path: uploads.clone(),
         source,
     })?;
-    let jail = Jail::new(program, sandbox_config, jail_limits, uploads);
+    let jail = Jail::new(program, sandbox_config, config.jail, uploads);
     tokio::spawn(tell_walls(jail.clone()));
     let cache = config.data_dir.join("compiled");
     let key = cache_key::load(&config.data_dir)?;

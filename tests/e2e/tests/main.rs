@@ -12,3 +12,4 @@ mod readme;
 mod scene;
 mod shape;
 mod stop;
+mod uploads;

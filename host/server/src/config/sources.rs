@@ -5,8 +5,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use walker_model::Limits;
+use serde::de::DeserializeOwned;
+use walker_sandbox::JailLimits;
 
 use super::{Config, Secret, parse};
 use crate::telemetry;
@@ -58,7 +58,12 @@ impl Config {
         from.read("max_module_bytes", "WALKER_MAX_MODULE_BYTES", &mut config.max_module_bytes, parse::bytes);
         from.read("max_body_bytes", "WALKER_MAX_BODY_BYTES", &mut config.max_body_bytes, parse::bytes);
         from.read("module_cache_bytes", "WALKER_MODULE_CACHE_BYTES", &mut config.module_cache_bytes, parse::bytes);
-        from.limits(&mut config.limits);
+        from.table("limits", &mut config.limits);
+        from.table("jail", &mut config.jail);
+        if config.jail.max_module_bytes != JailLimits::default().max_module_bytes {
+            from.mistakes.push("jail.max_module_bytes: is a setting of its own, max_module_bytes".into());
+        }
+        config.jail.max_module_bytes = config.max_module_bytes;
         from.finish().map(|()| config)
     }
 }
@@ -129,27 +134,24 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads `[limits]` one key at a time, so that each mistake is told.
-    fn limits(&mut self, to: &mut Limits) {
-        #[derive(Deserialize)]
-        struct Only(Limits);
-
-        let Some(value) = self.table.remove("limits") else { return };
-        let place = format!("{}: limits", self.path.display());
+    /// Reads a table one key at a time, so that each mistake is told.
+    fn table<T: DeserializeOwned>(&mut self, name: &str, to: &mut T) {
+        let Some(value) = self.table.remove(name) else { return };
+        let place = format!("{}: {name}", self.path.display());
         let toml::Value::Table(given) = value else {
             self.mistakes.push(format!("{place}: expected a table"));
             return;
         };
         for (key, value) in &given {
             let one = toml::Table::from_iter([(key.clone(), value.clone())]);
-            if let Err(error) = one.try_into::<Only>().map(|Only(limits)| limits) {
+            if let Err(error) = one.try_into::<T>() {
                 let message = error.message().split(", expected one of").next().unwrap_or_default().to_owned();
                 self.mistakes.push(format!("{place}.{key}: {message}"));
             }
         }
         // Mistakes were told above; then the whole is not used anyway.
-        if let Ok(limits) = given.try_into() {
-            *to = limits;
+        if let Ok(table) = given.try_into() {
+            *to = table;
         }
     }
 
@@ -168,6 +170,8 @@ fn is_secret(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use walker_model::Limits;
 
     use super::*;
     use crate::config::{LogFormat, Role};
@@ -208,6 +212,11 @@ mod tests {
             (Role::Runner, LogFormat::Json, "warn")
         );
         assert_eq!((config.max_module_bytes, config.max_body_bytes, config.module_cache_bytes), (1 << 20, 7, 2 << 30));
+        assert_eq!(config.jail.max_module_bytes, 1 << 20);
+        let file = "[jail]\ncpu_seconds = 3\n[jail.bounds]\nfunctions = 7\n";
+        let jail = load(&[], &[], file).unwrap().jail;
+        assert_eq!((jail.cpu_seconds, jail.bounds.functions), (3, 7));
+        assert_eq!(jail.bounds.types, JailLimits::default().bounds.types);
         assert_eq!(config.data_dir, Path::new("/srv/w"));
         assert_eq!(config.database_url.as_ref().unwrap().expose(), "postgres://u:p@h/d");
         let printed = format!("{config:?}");
@@ -216,7 +225,8 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let file = "threads = 0\nslot = 1\nrole = ['all']\n[limits]\nfuel = -1\nfeul = 2\n";
+        let file = "threads = 0\nslot = 1\nrole = ['all']\n[limits]\nfuel = -1\nfeul = 2\n\
+                    [jail]\nmax_module_bytes = 1\n[jail.bounds]\nlocalls = 1\n";
         let env = [("WALKER_LISTEN", "nowhere"), ("WALKER_OPERATOR_TOKEN", "hunter2")];
         let mistakes = load(&[("log_format", "xml")], &env, file).unwrap_err();
         for (place, mention) in [
@@ -228,11 +238,12 @@ mod tests {
             ("walker.toml: slot:", "no such setting"),
             ("walker.toml: limits.fuel", "-1"),
             ("walker.toml: limits.feul", "unknown field"),
+            ("walker.toml: jail.bounds", "unknown field `localls`"),
         ] {
             let found = mistakes.iter().find(|line| line.starts_with(place));
             assert!(found.is_some_and(|line| line.contains(mention)), "{place}: {mistakes:#?}");
         }
-        assert_eq!(mistakes.len(), 8, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 9, "{mistakes:#?}");
         assert!(!mistakes.concat().contains("hunter2"));
     }
 

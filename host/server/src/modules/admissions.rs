@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(admissions.enter(HOSTILE).unwrap_err(), Crowded::Tenant);
         held.pop();
         held.push(admissions.enter(HOSTILE).unwrap());
-        let tenants = i32::try_from(PLACES / PLACES_PER_TENANT).unwrap();
+        let tenants = i64::try_from(PLACES / PLACES_PER_TENANT).unwrap();
         for tenant in 2..=tenants {
             held.extend((0..PLACES_PER_TENANT).map(|_| admissions.enter(TenantId(tenant)).unwrap()));
         }
