@@ -3,7 +3,7 @@
 //! Knows nothing of who made it; that only trusted makers can is held by the constructor's visibility.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
@@ -60,7 +60,8 @@ impl Artifact {
     /// Maps the code into this process.
     ///
     /// # Errors
-    /// When it was compiled for another engine, or the file cannot be mapped.
+    /// When it was compiled for another engine, or the file cannot be read.
+    #[allow(unsafe_code, reason = "wasmtime cannot verify native code; the constructor's visibility does it")]
     pub(crate) fn component(&self, engine: &Engine) -> Result<Component, Error> {
         // The open file, whatever its name stands for by now.
         let path = PathBuf::from(format!("/proc/self/fd/{}", self.0.file.as_raw_fd()));
@@ -69,8 +70,14 @@ impl Artifact {
         // name, or lies in a folder that only this user can write to, and is never written in place: whoever could
         // change it under us could as well change this process. A child that was taken over can forge it; that is why
         // running guests get a process wall of their own later.
-        #[allow(unsafe_code, reason = "wasmtime cannot verify native code; the constructor's visibility does it")]
-        unsafe { Component::deserialize_file(engine, path) }.map_err(Error::Load)
+        let mapped = unsafe { Component::deserialize_file(engine, path) };
+        let Err(why) = mapped else { return mapped.map_err(Error::Load) };
+        // Nothing can be run from files of some mounts (`noexec`): then it is read into memory.
+        tracing::debug!("compiled code cannot be mapped ({why:#}); reading it into memory");
+        let mut native = Vec::new();
+        self.native().read_to_end(&mut native).map_err(Error::Read)?;
+        // SAFETY: the same bytes.
+        unsafe { Component::deserialize(engine, native) }.map_err(Error::Load)
     }
 }
 

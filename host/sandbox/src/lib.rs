@@ -55,6 +55,9 @@ pub enum Error {
     /// The host functions do not fit each other, or not the module.
     #[error("cannot link the module's imports")]
     Link(#[source] wasmtime::Error),
+    /// The file of the native code.
+    #[error("cannot read the compiled module")]
+    Read(#[source] std::io::Error),
     /// The native code is not for this engine.
     #[error("cannot load the compiled module")]
     Load(#[source] wasmtime::Error),
