@@ -5,6 +5,7 @@
 
 mod definition;
 mod failure;
+pub mod fuzzing;
 mod id;
 mod json;
 mod limits;

@@ -18,8 +18,8 @@ use crate::{Effects, LogLine, Refusal, Reply, Request, Stop, run};
 
 /// What `describe` may use. Python's interpreter starts in some hundred million instructions and 50 MB.
 const LIMITS: Limits = Limits {
-    fuel: 5_000_000_000,
-    time_ms: 30_000,
+    fuel: 2_000_000_000,
+    time_ms: 20_000,
     memory_bytes: 256 << 20,
     // All definitions cross in one call.
     host_call_bytes: 4 << 20,

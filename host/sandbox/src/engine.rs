@@ -66,7 +66,9 @@ pub(crate) fn running(config: &Config) -> Result<(Engine, Allocation), Error> {
 /// # Errors
 /// When the engine cannot be made.
 pub(crate) fn compiling(config: &Config) -> Result<Engine, Error> {
-    Engine::new(&settings(config, Allocation::Pooled(SLOTS_FOR_ONE))).map_err(Error::Engine)
+    // It runs one store at a time, and can open no file to ask the kernel with.
+    let config = Config { pagemap_scan: PagemapScan::Off, ..config.clone() };
+    Engine::new(&settings(&config, Allocation::Pooled(SLOTS_FOR_ONE))).map_err(Error::Engine)
 }
 
 /// Names what the engine's compiled code depends on: wasmtime's version and the engine's settings.

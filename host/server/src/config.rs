@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use walker_sandbox::JailLimits;
+
 use crate::quotas::QuotaRules;
 
 pub use parse::duration as parse_duration;
@@ -41,6 +43,7 @@ pub use sources::{Invalid, Sources};
 /// | `quotas` | | | `[limits]` and `[ceiling]`, by the names of [`walker_model::Quotas`] |
 /// | `stack_bytes` | | `WALKER_STACK_BYTES` | `stack_bytes` |
 /// | `core_instances` | | `WALKER_CORE_INSTANCES` | `core_instances` |
+/// | `jail` | | | `[jail]`, `[jail.bounds]` |
 ///
 /// Secrets are no flags: everybody on the machine can read a process's arguments.
 ///
@@ -81,6 +84,8 @@ pub struct Config {
     pub stack_bytes: u64,
     /// How many core instances a module may need; more are refused at upload.
     pub core_instances: usize,
+    /// What checking and compiling one module may use, and how much of what a module may hold.
+    pub jail: JailLimits,
 }
 
 impl Default for Config {
@@ -111,6 +116,7 @@ impl Default for Config {
             quotas: QuotaRules::default(),
             stack_bytes: walker_sandbox::Config::default().stack_bytes,
             core_instances: walker_sandbox::Config::default().max_core_instances as usize,
+            jail: JailLimits::default(),
         }
     }
 }

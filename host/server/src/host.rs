@@ -15,7 +15,7 @@ use walker_sandbox::Sandbox;
 use crate::access::Actor;
 use crate::config::{Config, Role};
 use crate::identity::Identity;
-use crate::modules::{Catalog, Compiled};
+use crate::modules::{Catalog, Compiled, Spool};
 use crate::queue::{
     Backlog, Claiming, HostLease, Lanes, Slots, Strays, Waiters, Wake, Writers, claim_due, free_strays, hear,
     keep_size, recover, tell,
@@ -179,6 +179,11 @@ impl Host {
             }
             drop(tokio::time::timeout(left.min(WAIT_POLL), waiter.ended()).await);
         }
+    }
+
+    /// Where uploads are kept while they are looked at.
+    pub(crate) fn spool(&self) -> &Spool {
+        self.compiled.spool()
     }
 
     /// A failed walker's stack, innermost first: `function at file:line`.

@@ -5,6 +5,7 @@ pub mod access;
 pub mod config;
 mod effects;
 pub mod embedded_postgres;
+pub mod fuzzing;
 pub mod host;
 pub mod http;
 pub mod identity;

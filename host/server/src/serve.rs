@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use walker_sandbox::{ArtifactCache, Jail, JailLimits, Sandbox};
+use walker_sandbox::{ArtifactCache, Jail, Sandbox};
 
 use crate::config::Config;
 use crate::embedded_postgres::{self, EmbeddedPostgres};
 use crate::host::{Host, Parts};
 use crate::identity;
-use crate::modules::Compiled;
+use crate::modules::{Compiled, Spool};
 use crate::store::{self, Store};
 use crate::{http, shutdown};
 
@@ -143,8 +143,14 @@ async fn with_database(
     let config = Config { slots: config.slots.min(slots.max(1)), ..config.clone() };
     // This very program, even when its file was replaced since.
     let program = std::path::PathBuf::from("/proc/self/exe");
-    let jail_limits = JailLimits { max_module_bytes: config.max_module_bytes, ..JailLimits::default() };
-    let jail = Jail::new(program, sandbox_config, jail_limits);
+    let uploads = config.data_dir.join("uploads");
+    let spool = Spool::open(&uploads).map_err(|source| Error::File {
+        what: "use the folder",
+        path: uploads.clone(),
+        source,
+    })?;
+    let jail = Jail::new(program, sandbox_config, config.jail, uploads);
+    tokio::spawn(tell_walls(jail.clone()));
     let cache = config.data_dir.join("compiled");
     let key = cache_key::load(&config.data_dir)?;
     let disk = ArtifactCache::open(&cache, key, sandbox.fingerprint()).map_err(|source| Error::File {
@@ -152,7 +158,7 @@ async fn with_database(
         path: cache,
         source,
     })?;
-    let compiled = Compiled::new(store.clone(), sandbox.clone(), jail, disk, config.module_cache_bytes);
+    let compiled = Compiled::new(store.clone(), sandbox.clone(), jail, disk, spool, config.module_cache_bytes);
 
     let walkers = threads::Walkers::start(config.threads)
         .map_err(|source| Error::System { what: "start the walkers' threads", source })?;
@@ -170,6 +176,21 @@ async fn with_database(
     host.stop(config.grace).await;
     drop(walkers);
     Ok(())
+}
+
+/// Says once what stands around the children that read modules, and what this machine cannot put up.
+async fn tell_walls(jail: Jail) {
+    match jail.walls().await {
+        Ok(walls) if walls.missing.is_empty() => {
+            tracing::info!("modules are read in a jail: {}", walls.standing.join("; "));
+        }
+        Ok(walls) => tracing::info!(
+            "modules are read in a jail: {}; missing on this machine, see SECURITY.md: {}",
+            walls.standing.join("; "),
+            walls.missing.join("; ")
+        ),
+        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the jail for modules does not work"),
+    }
 }
 
 /// Answers requests until the signal, then those under way.

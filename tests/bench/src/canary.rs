@@ -13,7 +13,7 @@ use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
 use crate::report::{Table, count};
-use crate::sandbox::{Memory, job};
+use crate::sandbox::{Memory, file, job};
 use crate::{Plan, host};
 
 /// Pages, table elements and the letter that 4 KiB of data are made of, of each module.
@@ -29,11 +29,11 @@ pub(crate) fn measure(plan: Plan, threads: usize, runtime: &tokio::runtime::Runt
         let config = Config { slots: threads as u32 + 2, pagemap_scan, ..Config::default() };
         let sandbox = Sandbox::new(config.clone())?;
         let slots = sandbox.slots().context("there is no pool, so that nothing is used again")?;
-        let jail = Jail::new(host::binary()?, config, JailLimits::default());
+        let jail = Jail::new(host::binary()?, config, JailLimits::default(), std::env::temp_dir());
         let mut modules = Vec::new();
         for (pages, elements, letter) in GUESTS {
             let wasm = guest(pages, elements, letter)?;
-            modules.push(sandbox.load(&runtime.block_on(jail.admit(wasm.into()))?.artifact)?);
+            modules.push(sandbox.load(&runtime.block_on(jail.admit(&file(&wasm)?))?.artifact)?);
         }
         let (began, runs) = (Instant::now(), plan.reuses / 2);
         let found = look(&sandbox, &modules.into(), runs, threads, runtime)?;

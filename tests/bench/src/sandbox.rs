@@ -2,6 +2,8 @@
 //!
 //! No HTTP, no database: effects that are answered at once.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -130,8 +132,8 @@ impl Sandboxed {
     pub(crate) async fn new(subject: Subject, config: Config) -> anyhow::Result<Self> {
         let (module, name, fields) = subject.parts();
         let sandbox = Sandbox::new(config.clone())?;
-        let jail = Jail::new(host::binary()?, config, JailLimits::default());
-        let admitted = jail.admit(walker_harness::module(module).into()).await?;
+        let jail = Jail::new(host::binary()?, config, JailLimits::default(), std::env::temp_dir());
+        let admitted = jail.admit(&file(&walker_harness::module(module))?).await?;
         let definition = admitted.definitions.iter().find(|definition| definition.name == name);
         let mut limits = definition.with_context(|| format!("there is no walker {name}"))?.limits(Limits::default());
         if subject == Subject::Spins {
@@ -178,6 +180,13 @@ impl Side for Sandboxed {
         ensure!(is_right, "the walker ended otherwise than it should: {outcome:?}");
         Ok(())
     }
+}
+
+/// A module as an upload comes: in a file without a name.
+pub(crate) fn file(module: &[u8]) -> anyhow::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(module)?;
+    Ok(file)
 }
 
 /// Where every save succeeds at once and nobody reads what is printed.

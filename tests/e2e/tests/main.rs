@@ -15,3 +15,4 @@ mod readme;
 mod scene;
 mod shape;
 mod stop;
+mod uploads;

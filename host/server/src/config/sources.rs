@@ -5,7 +5,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use walker_model::{Quotas, SetQuotas};
+use walker_sandbox::JailLimits;
 
 use super::{Config, Secret, parse, quotas};
 use crate::quotas::QuotaRules;
@@ -76,6 +78,11 @@ impl Config {
                 .ok_or_else(|| format!("expected a whole number from 1 to {MAX_CORE_INSTANCES}"))
         });
         from.quotas(&mut config.quotas);
+        from.table("jail", &mut config.jail);
+        if config.jail.max_module_bytes != JailLimits::default().max_module_bytes {
+            from.mistakes.push("jail.max_module_bytes: is a setting of its own, max_module_bytes".into());
+        }
+        config.jail.max_module_bytes = config.max_module_bytes;
         from.finish().map(|()| config)
     }
 }
@@ -176,6 +183,27 @@ impl<'a> Reader<'a> {
         set
     }
 
+    /// Reads a table one key at a time, so that each mistake is told.
+    fn table<T: DeserializeOwned>(&mut self, name: &str, to: &mut T) {
+        let Some(value) = self.table.remove(name) else { return };
+        let place = format!("{}: {name}", self.path.display());
+        let toml::Value::Table(given) = value else {
+            self.mistakes.push(format!("{place}: expected a table"));
+            return;
+        };
+        for (key, value) in &given {
+            let one = toml::Table::from_iter([(key.clone(), value.clone())]);
+            if let Err(error) = one.try_into::<T>() {
+                let message = error.message().split(", expected one of").next().unwrap_or_default().to_owned();
+                self.mistakes.push(format!("{place}.{key}: {message}"));
+            }
+        }
+        // Mistakes were told above; then the whole is not used anyway.
+        if let Ok(table) = given.try_into() {
+            *to = table;
+        }
+    }
+
     fn finish(mut self) -> Result<(), Invalid> {
         let path: &Path = &self.path;
         self.mistakes
@@ -234,6 +262,11 @@ mod tests {
             (Role::Runner, LogFormat::Json, "warn")
         );
         assert_eq!((config.max_module_bytes, config.max_body_bytes, config.module_cache_bytes), (1 << 20, 7, 2 << 30));
+        assert_eq!(config.jail.max_module_bytes, 1 << 20);
+        let file = "[jail]\ncpu_seconds = 3\n[jail.bounds]\nfunctions = 7\n";
+        let jail = load(&[], &[], file).unwrap().jail;
+        assert_eq!((jail.cpu_seconds, jail.bounds.functions), (3, 7));
+        assert_eq!(jail.bounds.types, JailLimits::default().bounds.types);
         assert_eq!(config.data_dir, Path::new("/srv/w"));
         assert_eq!(config.database_url.as_ref().unwrap().expose(), "postgres://u:p@h/d");
         assert_eq!((config.stack_bytes, config.core_instances), (2 << 20, 9));
@@ -247,7 +280,8 @@ mod tests {
     #[test]
     fn all_mistakes_are_told_at_once() {
         let file = "threads = 0\nslot = 1\nrole = ['all']\nstack_bytes = 1\n\
-                    [limits]\nfuel = -1\nfeul = 2\nreports = 6\n[ceiling]\nreports = 5\nfuel = true\n";
+                    [limits]\nfuel = -1\nfeul = 2\nreports = 6\n[ceiling]\nreports = 5\nfuel = true\n\
+                    [jail]\nmax_module_bytes = 1\n[jail.bounds]\nlocalls = 1\n";
         let env = [("WALKER_LISTEN", "nowhere"), ("WALKER_OPERATOR_TOKEN", "hunter2")];
         let mistakes = load(&[("log_format", "xml")], &env, file).unwrap_err();
         for (place, mention) in [
@@ -262,11 +296,12 @@ mod tests {
             ("walker.toml: limits.reports", "above ceiling.reports, 5"),
             ("walker.toml: ceiling.fuel", "true"),
             ("walker.toml: stack_bytes", "64KiB"),
+            ("walker.toml: jail.bounds", "unknown field `localls`"),
         ] {
             let found = mistakes.iter().find(|line| line.starts_with(place));
             assert!(found.is_some_and(|line| line.contains(mention)), "{place}: {mistakes:#?}");
         }
-        assert_eq!(mistakes.len(), 11, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 13, "{mistakes:#?}");
         assert!(!mistakes.concat().contains("hunter2"));
     }
 

@@ -166,7 +166,7 @@ impl IntoResponse for Problem {
                 headers.insert(RETRY_AFTER, RETRY_SECONDS);
             }
             // A walker that failed with 503 is not helped by asking its host again.
-            StatusCode::SERVICE_UNAVAILABLE if matches!(self.what, What::Ours(_)) => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS if matches!(self.what, What::Ours(_)) => {
                 headers.insert(RETRY_AFTER, RETRY_SECONDS);
             }
             _ => {}

@@ -4,6 +4,7 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod claim;
+mod code;
 pub(crate) mod complete;
 pub(crate) mod hosts;
 pub(crate) mod intake;
@@ -67,6 +68,9 @@ pub enum Error {
     /// The schema could not be brought up to date.
     #[error("the database schema could not be brought up to date")]
     Migration(#[source] Box<refinery::Error>),
+    /// A file that a value goes into or comes from.
+    #[error("a file could not be read or written")]
+    File(#[source] std::io::Error),
     /// A stored value is not what this host writes.
     #[error("the database holds {0}")]
     Corrupt(String),

@@ -9,7 +9,7 @@ use axum::extract::rejection::PathRejection;
 use super::{FieldError, Kind, Problem};
 use crate::identity::{self, Denied};
 use crate::invoke::{self, FieldProblem};
-use crate::modules;
+use crate::modules::{self, Crowded};
 use crate::store;
 
 /// Logs a failure of the host's own with everything that led to it.
@@ -107,6 +107,8 @@ impl From<modules::Error> for Problem {
             Error::NameTaken { .. } => Kind::WalkerNameTaken,
             Error::UnknownModule(_) => Kind::ModuleNotFound,
             Error::UnknownVersion(..) => Kind::VersionNotFound,
+            Error::Crowded(Crowded::Tenant) => Kind::TooManyUploads,
+            Error::Crowded(Crowded::Host) => Kind::Busy,
             Error::Store(cause) => return database(cause),
             Error::Fault(_) => return fault(&error),
         };

@@ -73,6 +73,7 @@ kinds! {
     ModuleNameInvalid = "module.name_invalid", 422, "The module cannot be called that";
 
     QuotaWalkers = "quota.walkers", 429, "The tenant has too many live walkers";
+    TooManyUploads = "limit.uploads", 429, "Too many modules come in at once";
 
     Fault = "host.fault", 500, "The host failed";
     NotImplemented = "not_implemented", 501, "This host cannot do that yet";
