@@ -98,6 +98,7 @@ async fn each_limit_is_told_by_name_and_number() {
     let request = client.request(Method::POST, "/walker/echo").header("Walker-Custom", "\"0123456789\"");
     let problem = client.send(request).await.problem(422, "custom.too_large");
     assert_eq!(problem["detail"], "the custom value takes 12 bytes; its limit custom_bytes is 10");
+    patch(&host, "default", json!({"fields_bytes": null})).await.expect(200);
     let problem =
         client.post("/walker/sets_status", &json!({"custom": "123456789"})).await.problem(507, "limit.output");
     let expect = use_less("produced more than its 10 bytes of custom value", "custom_bytes");

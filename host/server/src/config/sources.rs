@@ -301,7 +301,7 @@ mod tests {
             let found = mistakes.iter().find(|line| line.starts_with(place));
             assert!(found.is_some_and(|line| line.contains(mention)), "{place}: {mistakes:#?}");
         }
-        assert_eq!(mistakes.len(), 13, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 12, "{mistakes:#?}");
         assert!(!mistakes.concat().contains("hunter2"));
     }
 

@@ -270,7 +270,7 @@ mod tests {
     async fn queue(store: &Store, tenant: TenantId, count: i64) {
         let client = store.client().await.unwrap();
         let insert = "insert into queue (id, tenant_id, execute_date)
-                      select gen_random_uuid(), $1, now() from generate_series(1, $2)";
+                      select gen_random_uuid(), $1, now() from generate_series(1, $2::int8)";
         client.execute(insert, &[&tenant.0, &count]).await.unwrap();
     }
 
