@@ -43,7 +43,7 @@ struct Plan {
     reuses: usize,
 }
 
-/// About seven minutes.
+/// About ten minutes.
 const FULL: Plan =
     Plan { rounds: 5, turn: Duration::from_millis(1_500), load: Duration::from_secs(4), starts: 5, reuses: 1_000_000 };
 /// About a minute: says whether it works, not how fast.
