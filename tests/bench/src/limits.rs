@@ -13,7 +13,8 @@ use walker_server::runner::{Ticket, Turns};
 
 use crate::Plan;
 use crate::bare_wasmtime::{BareWasmtime, Metering};
-use crate::report::{Goal, Table, count, ratio, verdict};
+use crate::process;
+use crate::report::{Goal, Table, count, ratio, time, verdict};
 use crate::sandbox::{Sandboxed, Side, Subject, drive};
 use crate::stats::median;
 
@@ -28,27 +29,32 @@ pub(crate) fn measure(plan: Plan, threads: usize, runtime: &tokio::runtime::Runt
         let name = subject.parts().1;
         let ours = Arc::new(runtime.block_on(Sandboxed::new(subject, Config::default()))?);
         let bare = BareWasmtime::new(subject, Metering::Fuel, PagemapScan::Auto)?;
-        let mut table =
-            Table::new(&format!("All limits and turns: `{name}`, a fresh store for every run"), &["runs/s", "of bare"]);
+        let mut table = Table::new(
+            &format!("All limits and turns: `{name}`, a fresh store for every run"),
+            &["runs/s", "of bare", "processor a run", "of bare"],
+        );
         let mut verdicts = Vec::new();
         let mut in_turns = Vec::new();
         for threads in &sizes {
-            let mut rounds: [Vec<f64>; 3] = Default::default();
+            let mut rounds: [Vec<Cost>; 3] = Default::default();
             for _ in 0..plan.rounds {
-                rounds[0].push(turns(&ours, *threads, plan.turn, runtime.handle())?);
-                rounds[1].push(drive(&*ours, *threads, plan.turn)?.rate());
-                rounds[2].push(drive(&bare, *threads, plan.turn)?.rate());
+                rounds[0].push(used(plan, || turns(&ours, *threads, plan.turn, runtime.handle()))?);
+                rounds[1].push(used(plan, || Ok(drive(&*ours, *threads, plan.turn)?.rate()))?);
+                rounds[2].push(used(plan, || Ok(drive(&bare, *threads, plan.turn)?.rate()))?);
             }
-            let [turns, plain, bare] = rounds.map(|rates| median(rates.into_iter()));
+            let [turns, plain, bare] = rounds.map(|rounds| Cost {
+                rate: median(rounds.iter().map(|round| round.rate)),
+                cpu: median(rounds.iter().map(|round| round.cpu)),
+            });
             let noun = if *threads == 1 { "thread" } else { "threads" };
             let names = ["all limits, in turns", "all limits", "bare wasmtime, fuel alone"];
-            for (side, rate) in names.iter().zip([turns, plain, bare]) {
-                table.row(&format!("{side}, {threads} {noun}"), &[count(rate), ratio(rate / bare)]);
+            for (side, of) in names.iter().zip([turns, plain, bare]) {
+                let cells = [count(of.rate), ratio(of.rate / bare.rate), time(of.cpu), ratio(of.cpu / bare.cpu)];
+                table.row(&format!("{side}, {threads} {noun}"), &cells);
             }
-            verdicts
-                .push((format!("`{name}` with all limits, in turns, of fuel alone, {threads} {noun}"), turns / bare));
-            println!("  turns cost {:.1} % on {threads} {noun}", (1.0 - turns / plain) * 100.0);
-            in_turns.push((*threads, turns));
+            let what = format!("`{name}` with all limits, in turns, of fuel alone, {threads} {noun}");
+            verdicts.push((what, turns.rate / bare.rate));
+            in_turns.push((*threads, turns.rate));
         }
         table.print();
         for (what, value) in verdicts {
@@ -63,6 +69,22 @@ pub(crate) fn measure(plan: Plan, threads: usize, runtime: &tokio::runtime::Runt
         }
     }
     Ok(())
+}
+
+/// What one side did in one round: runs a second, and the processor time of each, which other work on the machine
+/// changes least.
+#[derive(Clone, Copy)]
+struct Cost {
+    rate: f64,
+    cpu: f64,
+}
+
+/// Lets one side run for a turn.
+fn used(plan: Plan, side: impl FnOnce() -> anyhow::Result<f64>) -> anyhow::Result<Cost> {
+    let before = process::cpu(std::process::id())?;
+    let rate = side()?;
+    let cpu = process::cpu(std::process::id())? - before;
+    Ok(Cost { rate, cpu: cpu / (rate * plan.turn.as_secs_f64()) })
 }
 
 /// Runs a second on so many threads that take turns: each run starts another as it ends.

@@ -47,7 +47,7 @@ struct Plan {
     lives: i64,
 }
 
-/// About seven minutes.
+/// About ten minutes.
 const FULL: Plan = Plan {
     rounds: 5,
     turn: Duration::from_millis(1_500),
