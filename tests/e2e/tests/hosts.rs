@@ -56,7 +56,7 @@ async fn an_api_host_takes_walkers_in_tells_a_runner_and_shows_what_came_of_them
     };
     assert_eq!(said, api.id().to_string());
     // Many at once need few words.
-    let posts = futures::future::join_all((0..200).map(|_| api.client.start("sample", &json!({})))).await;
+    let posts = futures::future::join_all((0..200).map(async |_| api.client.start("sample", &json!({})).await)).await;
     for id in &posts {
         assert_eq!(api.client.ended(id).await["schedule"]["status"], "completed");
     }
@@ -92,8 +92,10 @@ async fn a_host_alone_tells_nobody() {
     }
     let mut words = words(&database).await;
     // More at once than it has slots.
-    let ids =
-        futures::future::join_all((0..100).map(|_| host.client.start("waits_for_save", &json!({"ms": 50})))).await;
+    let ids = futures::future::join_all(
+        (0..100).map(async |_| host.client.start("waits_for_save", &json!({"ms": 50})).await),
+    )
+    .await;
     for id in &ids {
         assert_eq!(host.client.ended(id).await["schedule"]["status"], "completed");
     }
