@@ -1,8 +1,10 @@
 //! Two million walkers through one host: how large the queue becomes, and what claiming, listing and reading cost then.
 //!
-//! Callers want more than the host can run, so that walkers wait and are claimed; probes take their times all along.
+//! Callers want more than the host can run, so that walkers wait and are claimed, and hold back while too many wait, as
+//! a quota makes them: the queue's size is then what two million leave behind. Probes take their times all along.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
@@ -21,12 +23,18 @@ pub(crate) const FULL: i64 = 2_000_000;
 pub(crate) const QUICK: i64 = 20_000;
 /// More than the host has slots.
 const CALLERS: usize = 160;
+/// While more wait than this, callers hold back.
+const MAX_WAITING: i64 = 50_000;
+/// How long a caller holds back before it looks again.
+const HOLD: Duration = Duration::from_millis(20);
+/// How often the queue's size is looked at.
+const SIZE: Duration = Duration::from_millis(500);
 /// Between two looks of the probes.
 const LOOK: Duration = Duration::from_millis(40);
 /// Looks once everything has ended.
 const LOOKS_AFTER: usize = 250;
-/// What the queue and its indexes may take after two million: most of it is free space, used again by the next ones.
-const MAX_QUEUE_MB: f64 = 256.0;
+/// What the queue and its indexes may take on the way: 50,000 rows are some 10 MB, the rest is space to be used again.
+const MAX_QUEUE_MB: f64 = 128.0;
 
 /// The host's own way to find what is due; rolled back, so that the host runs what was found.
 const CLAIM: &str = "
@@ -56,14 +64,17 @@ pub(crate) async fn measure(host: &Host, database: &Database, lives: i64) -> any
     let before = database.results(&probe.client).await?;
     let began = Instant::now();
     let (address, post) = (host.address.clone(), host.invocation(""));
-    let callers = tokio::task::spawn_blocking(move || callers(&address, &post, lives));
+    let is_full = Arc::new(AtomicBool::new(false));
+    let seen = is_full.clone();
+    let callers = tokio::task::spawn_blocking(move || callers(&address, &post, lives, &seen));
     let (mut during, mut largest, mut waiting) = (Times::default(), 0.0_f64, 0);
     let mut next_size = began;
     while !callers.is_finished() || database.is_busy(&probe.client).await? {
         probe.look(&mut during).await?;
         if next_size <= Instant::now() {
-            next_size += Duration::from_secs(1);
+            next_size = Instant::now() + SIZE;
             let (megabytes, rows) = probe.queue().await?;
+            is_full.store(rows > MAX_WAITING, Ordering::Relaxed);
             largest = largest.max(megabytes);
             waiting = waiting.max(rows);
         }
@@ -174,7 +185,7 @@ impl Probe {
         Ok(row.map(|row| row.get(0)))
     }
 
-    /// Megabytes of the queue with its indexes, and its rows as Postgres believes.
+    /// Megabytes of the queue with its indexes, and its rows.
     async fn queue(&self) -> anyhow::Result<(f64, i64)> {
         let sql = "select pg_total_relation_size('queue')::float8 / 1048576, (select count(*) from queue)";
         let row = self.client.query_one(sql, &[]).await?;
@@ -186,7 +197,7 @@ fn now_ms() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
-fn callers(address: &str, request: &[u8], lives: i64) -> anyhow::Result<()> {
+fn callers(address: &str, request: &[u8], lives: i64, is_full: &AtomicBool) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the callers")?;
     runtime.block_on(async {
@@ -196,6 +207,9 @@ fn callers(address: &str, request: &[u8], lives: i64) -> anyhow::Result<()> {
             let left = &left;
             async move {
                 while left.fetch_sub(1, Ordering::Relaxed) > 0 {
+                    while is_full.load(Ordering::Relaxed) {
+                        tokio::time::sleep(HOLD).await;
+                    }
                     connection.ask(request).await?.expect(200)?;
                 }
                 anyhow::Ok(())

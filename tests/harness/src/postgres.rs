@@ -57,6 +57,8 @@ impl Cluster {
             .command(Path::new("/bin/sh"))
             .args(["-c", KEEPER, "sh"])
             .args([&place.bin, &place.dir])
+            // Whoever ends the test with all that belongs to it (Ctrl-C, `timeout`) must not end its keeper, too.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

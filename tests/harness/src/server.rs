@@ -5,6 +5,7 @@
 //! would, and no test here cuts the power.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Stdio};
 
@@ -44,6 +45,7 @@ impl Server {
                 .command("/bin/sh".as_ref())
                 .args(["-c", KEEPER, "sh"])
                 .args([&place.bin, &place.dir])
+                .process_group(0)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null())

@@ -97,7 +97,7 @@ const PASSING: [&str; 5] = ["08", "53", "57", "58", "40"];
 
 /// Whether the same statement may go through later.
 fn is_passing(code: &SqlState) -> bool {
-    PASSING.contains(&&code.code()[..2])
+    PASSING.iter().any(|class| code.code().starts_with(class))
         || [
             SqlState::LOCK_NOT_AVAILABLE,
             SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
