@@ -7,7 +7,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 cargo_walkers := CARGO_TARGET_DIR=$(CURDIR)/target CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo
 
-.PHONY: help setup build walkers run serve test check bench clean
+.PHONY: help setup build walkers run serve test check chaos bench fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -34,6 +34,7 @@ check: setup ## formatting, lints and documentation
 	@echo '==> checking formatting, lints and documentation' >&2
 	@cargo fmt --all --check
 	@cargo fmt --all --check --manifest-path walkers/Cargo.toml
+	@cargo fmt --check --manifest-path fuzz/Cargo.toml
 	@cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	@$(cargo_walkers) clippy --release --locked --workspace --all-targets --manifest-path walkers/Cargo.toml -- -D warnings
 	@RUSTDOCFLAGS=-Dwarnings cargo doc --release --locked --workspace --no-deps
@@ -46,8 +47,15 @@ test: check walkers ## everything that must hold before a change lands
 	@echo '==> testing' >&2
 	@cargo test --release --locked --workspace
 
+chaos: walkers ## 300 kills of hosts and Postgres under load; CHAOS_SEED repeats a run
+	@target/release/walker-chaos
+
 bench: walkers ## speed, as ratios to bare wasmtime and bare Postgres
 	@target/release/walker-bench
+
+fuzz: ## feed the readers of untrusted input with nonsense, a minute each
+	@scripts/setup fuzz
+	@scripts/fuzz
 
 clean: ## remove what was built; the data in .walker/ stays
 	@rm -rf target walkers/target

@@ -63,7 +63,17 @@ fn the_designs_example_runs() -> Result<()> {
 walker_sdk::node!(City);
 
 /// Says which of its abilities ran.
-#[walker(name = "Tour", public, timeout = "1500ms", fuel = 1_000, memory = "2MiB")]
+#[walker(
+    name = "Tour",
+    public,
+    timeout = "1500ms",
+    fuel = 1_000,
+    memory = "2MiB",
+    log = "1KiB",
+    reports = 3,
+    host_calls = 4,
+    spawns = 0
+)]
 #[derive(Debug, Clone, PartialEq)]
 struct Visits {
     #[has(default)]
@@ -127,7 +137,9 @@ fn options_become_the_definition() {
     let tour = Definition::of::<Visits>();
     assert_eq!((tour.name, tour.is_async, tour.is_public), ("Tour", false, true));
     assert_eq!(tour.enters, ["*", "Root", "City"]);
-    assert_eq!(tour.settings, json!({"timeout_ms": 1500, "fuel": 1000, "memory_bytes": 2 << 20}));
+    let expect = json!({"timeout_ms": 1500, "fuel": 1000, "memory_bytes": 2 << 20, "log_bytes": 1024, "reports": 3,
+        "host_calls": 4, "spawns": 0});
+    assert_eq!(tour.settings, expect);
 }
 
 /// A place on a map.

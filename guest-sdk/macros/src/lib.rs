@@ -20,9 +20,12 @@ use mistakes::Mistakes;
 
 /// Makes a struct a walker, and the methods of its `impl` block abilities.
 ///
-/// On the struct it takes `async`, `public`, `name = "…"`, `timeout = "30s"`, `fuel = 1_000_000`,
-/// `memory = "64MiB"` and, to be tried again after a failure, `retries = 3` with a first pause of `backoff = "2s"`, twice
-/// as long each time, up to `max_backoff = "5m"`. Fields may carry `#[has(default = …)]` or `#[has(default)]`; without it they are required,
+/// On the struct it takes `async`, `public`, `name = "…"`, `concurrency = 4` (how many of a tenant may run at once, on all
+/// hosts together; async only), and limits of its own, which only ever lower the host's:
+/// `timeout = "30s"`, `fuel = 1_000_000`, `memory = "64MiB"`, `log = "64KiB"`, `reports = 10`, `host_calls = 100` and
+/// `spawns = 10`. To be tried again after a failure (async only), it takes `retries = 3` with a first pause of
+/// `backoff = "2s"`, twice as long each time, up to `max_backoff = "5m"`.
+/// Fields may carry `#[has(default = …)]` or `#[has(default)]`; without it they are required,
 /// unless their type is an `Option`.
 ///
 /// On the `impl` block, `#[entry]` and `#[exit]` mark abilities: methods with `&mut self` (or `&self`) that may take

@@ -8,8 +8,9 @@ use syn::{Expr, ExprLit, Ident, Lit, Token};
 use crate::mistakes::Mistakes;
 use crate::names::{FORM, is_name};
 
-const KNOWN: &str = "`async`, `public`, `name = \"…\"`, `timeout = \"30s\"`, `fuel = 1_000_000`, `memory = \"64MiB\"`, \
-    `retries = 3`, `backoff = \"2s\"` or `max_backoff = \"5m\"`";
+const KNOWN: &str = "`async`, `public`, `name = \"…\"`, `concurrency = 4`, `timeout = \"30s\"`, `fuel = 1_000_000`, \
+     `memory = \"64MiB\"`, `log = \"64KiB\"`, `reports = 10`, `host_calls = 100`, `spawns = 10`, `retries = 3`, \
+     `backoff = \"2s\"` or `max_backoff = \"5m\"`";
 /// As many as a host takes.
 const MAX_RETRIES: u64 = 100;
 /// As long as a host waits before a retry: a day.
@@ -128,14 +129,19 @@ impl Options {
                     ),
                 }
             }
-            ("memory", value) => match text(value.as_ref()).and_then(|text| quantity(&text, &SIZES)) {
-                Some(memory) => self.settings.push(("memory_bytes", memory)),
-                None => wants(
-                    key,
-                    value.as_ref(),
-                    "a size in quotes, in `KiB`, `MiB` or `GiB`: `memory = \"64MiB\"`",
-                    mistakes,
-                ),
+            (size @ ("memory" | "log"), value) => match text(value.as_ref()).and_then(|text| quantity(&text, &SIZES)) {
+                Some(bytes) => self.settings.push((if size == "log" { "log_bytes" } else { "memory_bytes" }, bytes)),
+                None => {
+                    let what = format!("a size in quotes, in `KiB`, `MiB` or `GiB`: `{size} = \"64MiB\"`");
+                    wants(key, value.as_ref(), &what, mistakes);
+                }
+            },
+            (count @ ("reports" | "host_calls" | "spawns"), value) => match value.as_ref().and_then(number) {
+                Some(most) => {
+                    let setting = COUNTS.into_iter().find(|name| *name == count).expect("the arm names the same ones");
+                    self.settings.push((setting, most));
+                }
+                None => wants(key, value.as_ref(), &format!("a number: `{count} = 10`"), mistakes),
             },
             ("fuel", value) => match value.as_ref().and_then(number) {
                 Some(fuel) if fuel > 0 => self.settings.push(("fuel", fuel)),
@@ -143,11 +149,17 @@ impl Options {
                     wants(key, value.as_ref(), "a number, about one for each instruction: `fuel = 1_000_000`", mistakes)
                 }
             },
+            ("concurrency", value) => match value.as_ref().and_then(number) {
+                Some(count) if (1..=u64::from(u32::MAX)).contains(&count) => self.settings.push(("concurrency", count)),
+                _ => wants(key, value.as_ref(), "how many may run at once, at least 1: `concurrency = 4`", mistakes),
+            },
             (_, _) => mistakes.at(key, format!("`#[walker]` has no option `{key}`: use {KNOWN}")),
         }
     }
 }
 
+/// Options whose value is how many.
+const COUNTS: [&str; 3] = ["reports", "host_calls", "spawns"];
 const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const SIZES: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 

@@ -45,7 +45,7 @@ pub struct Field {
 }
 
 /// What a walker's author may ask for. All optional; a key that this host does not know is refused at upload.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The wall-clock limit, in milliseconds; only ever lowers the host's.
@@ -66,6 +66,21 @@ pub struct Settings {
     /// The longest wait before a retry, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_backoff_ms: Option<u64>,
+    /// How many of this walker of one tenant may run at once, on all hosts together; the others wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// How many values it may report; only ever lowers the host's limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reports: Option<u64>,
+    /// What is kept of its output, in bytes; only ever lowers the host's limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<u64>,
+    /// How often it may ask the host for something; only ever lowers the host's limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_calls: Option<u64>,
+    /// How many walkers it may spawn; only ever lowers the host's limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spawns: Option<u64>,
 }
 
 /// More retries than anything succeeds after.
@@ -98,14 +113,20 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Json>, D::Error>
 }
 
 impl Definition {
-    /// The limits for a run of this walker under the host's `ceiling`.
-    pub fn limits(&self, ceiling: Limits) -> Limits {
-        let lower = |asked: Option<u64>, ceiling: u64| asked.map_or(ceiling, |asked| asked.min(ceiling));
+    /// The limits for a run of this walker for a tenant with these limits.
+    pub fn limits(&self, tenant: Limits) -> Limits {
+        let lower = |asked: Option<u64>, tenant: u64| asked.map_or(tenant, |asked| asked.min(tenant));
+        // How many run at once, and how often, is the queue's to count.
+        let Settings { timeout_ms, fuel, memory_bytes, reports, log_bytes, host_calls, spawns, .. } = self.settings;
         Limits {
-            time_ms: lower(self.settings.timeout_ms, ceiling.time_ms),
-            fuel: lower(self.settings.fuel, ceiling.fuel),
-            memory_bytes: lower(self.settings.memory_bytes, ceiling.memory_bytes),
-            ..ceiling
+            time_ms: lower(timeout_ms, tenant.time_ms),
+            fuel: lower(fuel, tenant.fuel),
+            memory_bytes: lower(memory_bytes, tenant.memory_bytes),
+            reports: lower(reports, tenant.reports),
+            log_bytes: lower(log_bytes, tenant.log_bytes),
+            host_calls: lower(host_calls, tenant.host_calls),
+            spawns: lower(spawns, tenant.spawns),
+            ..tenant
         }
     }
 
@@ -154,6 +175,15 @@ impl Definition {
                 "walker {} has {} fields; at most {MAX_FIELDS} are allowed",
                 self.name,
                 self.fields.len()
+            ));
+        }
+        if self.settings.concurrency == Some(0) {
+            return fail(format!("walker {} has a concurrency of 0 and could never run; give at least 1", self.name));
+        }
+        if self.settings.concurrency.is_some() && !self.is_async {
+            return fail(format!(
+                "walker {} is synchronous and never waits; only async walkers take concurrency",
+                self.name
             ));
         }
         let mut names = HashSet::new();
@@ -279,9 +309,9 @@ mod tests {
     #[test]
     fn a_definition_lowers_limits_but_never_raises_them() {
         let mut lower = definition("a");
-        lower.settings = Settings { timeout_ms: Some(5), fuel: Some(u64::MAX), ..Settings::default() };
-        let ceiling = Limits::default();
-        assert_eq!(lower.limits(ceiling), Limits { time_ms: 5, ..ceiling });
+        lower.settings = Settings { timeout_ms: Some(5), fuel: Some(u64::MAX), spawns: Some(0), ..Settings::default() };
+        let tenant = Limits::default();
+        assert_eq!(lower.limits(tenant), Limits { time_ms: 5, spawns: 0, ..tenant });
     }
 
     #[test]

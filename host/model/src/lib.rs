@@ -5,10 +5,13 @@
 
 mod definition;
 mod failure;
+pub mod fuzzing;
 mod id;
 mod json;
 mod limits;
 mod outcome;
+mod priority;
+mod quotas;
 mod schedule;
 mod status;
 
@@ -18,7 +21,9 @@ pub use definition::{
 pub use failure::{Code, Failure, Frame};
 pub use id::{InvalidId, NodeId, TenantId, WalkerId, is_name};
 pub use json::{InvalidJson, Json};
-pub use limits::Limits;
-pub use outcome::{Ended, Outcome, Usage};
+pub use limits::{Limit, Limits, Usage};
+pub use outcome::{Ended, Outcome};
+pub use priority::Priority;
+pub use quotas::{Quotas, SetQuotas};
 pub use schedule::{Schedule, micros};
 pub use status::Status;

@@ -1,58 +1,149 @@
-//! What one run may use. Where each default came from stands beside it.
+//! What one run may use: one table of limits, each with its default and the ceiling that operators begin with.
+//!
+//! Knows nothing of who enforces them or who may raise them.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What one run may use. A definition may lower them, never raise them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Fuel, in wasmtime's units: about one for each instruction.
-    pub fuel: u64,
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Its name: in settings files, in quotas, in messages.
+    pub name: &'static str,
+    /// Its name beside what was used: `run.usage` and `run.limits` have the same keys.
+    pub usage: &'static str,
+    /// What it bounds, in one sentence.
+    pub doc: &'static str,
+    /// Where nobody says otherwise.
+    pub default: u64,
+    /// The most a quota may raise it to, where the operator does not say otherwise.
+    pub ceiling: u64,
+}
+
+macro_rules! limits {
+    ($( #[doc = $doc:literal] $name:ident as $usage:ident = $default:expr, at most $ceiling:expr; )*) => {
+        /// What one run may use. A definition may lower them, never raise them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Limits {
+            $( #[doc = $doc] pub $name: u64, )*
+        }
+
+        impl Limits {
+            /// Where nobody says otherwise.
+            pub const DEFAULT: Self = Self { $( $name: $default, )* };
+            /// The most that quotas may raise them to, where the operator does not say otherwise.
+            pub const CEILING: Self = Self { $( $name: $ceiling, )* };
+            /// Every limit.
+            pub const ALL: &[Limit] = &[$( Limit {
+                name: stringify!($name),
+                usage: stringify!($usage),
+                doc: $doc,
+                default: $default,
+                ceiling: $ceiling,
+            }, )*];
+
+            /// All of them in the table's order, which only ever grows at its end: how they are stored, beside every
+            /// result. They read back from that as from an object.
+            pub fn values(&self) -> Vec<u64> {
+                vec![$( self.$name, )*]
+            }
+
+            /// The limit of this name.
+            pub fn get(&self, name: &str) -> Option<u64> {
+                match name {
+                    $( stringify!($name) => Some(self.$name), )*
+                    _ => None,
+                }
+            }
+
+            /// The same, to be changed.
+            pub fn get_mut(&mut self, name: &str) -> Option<&mut u64> {
+                match name {
+                    $( stringify!($name) => Some(&mut self.$name), )*
+                    _ => None,
+                }
+            }
+        }
+
+        /// What a run used up, beside its limits.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct Usage {
+            $( #[doc = $doc] #[serde(skip_serializing_if = "is_zero")] pub $usage: u64, )*
+            /// From the start of the run to its end, in milliseconds.
+            pub duration_ms: f64,
+        }
+
+        impl Usage {
+            /// What was used under the limit of this name.
+            pub fn get(&self, name: &str) -> Option<u64> {
+                match name {
+                    $( stringify!($name) => Some(self.$usage), )*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+limits! {
+    // About ten seconds of one core at the 2–5 billion instructions a second measured on tight loops.
+    /// Fuel, in wasmtime's units: about one for each instruction; calls to the host cost by their bytes.
+    fuel as fuel = 20_000_000_000, at most 2_000_000_000_000;
+    // Background work may wait for others; a spinning walker runs out of fuel first.
     /// Wall-clock time, in milliseconds, waiting included.
-    pub time_ms: u64,
-    /// The sum of all memories, in bytes.
-    pub memory_bytes: u64,
-    /// The sum of all tables, in elements.
-    pub table_elements: u64,
-    /// How many values may be reported.
-    pub reports: u64,
-    /// The bytes of all reports' JSON together.
-    pub report_bytes: u64,
-    /// The bytes of the fields' JSON, at each save and at the end.
-    pub fields_bytes: u64,
-    /// The bytes of the custom value's JSON.
-    pub custom_bytes: u64,
-    /// What is kept of its output, in bytes; the rest is cut with a marker and the run goes on.
-    pub log_bytes: u64,
-    /// How often the host may be asked for something.
-    pub host_calls: u64,
-    /// How deeply sync walkers may call each other: 1 is a walker that calls nobody.
-    pub call_depth: u32,
+    time_ms as time_ms = 300_000, at most 3_600_000;
+    // What small functions get elsewhere (128 MiB), and far above an SDK walker's 1.2 MB.
+    /// The largest sum of all its memories, in bytes.
+    memory_bytes as memory_peak_bytes = 128 << 20, at most 1 << 30;
+    // Python and JavaScript guests need 100,000.
+    /// The largest sum of all its tables, in elements.
+    table_elements as table_elements = 120_000, at most 120_000;
+    /// How many values it reports.
+    reports as reports = 10_000, at most 1_000_000;
+    // With the fields, far below what one statement may carry to Postgres.
+    /// The bytes of all its reports' JSON together.
+    report_bytes as report_bytes = 8 << 20, at most 64 << 20;
+    // Leaves room around the 4 MB fields that must come back unharmed.
+    /// The bytes of its fields' JSON, as given, at each save and at the end.
+    fields_bytes as fields_bytes = 8 << 20, at most 64 << 20;
+    // The header that sets it from outside is held to the same size.
+    /// The bytes of its custom value's JSON.
+    custom_bytes as custom_bytes = 4 << 10, at most 64 << 10;
+    /// What is kept of its output, in bytes, a line counting for at least 64; the rest is cut with a marker.
+    log_bytes as log_bytes = 1 << 20, at most 64 << 20;
+    // As much at once as a run may keep in all: it bites where an operator lets runs keep more.
+    /// How fast its output may come, in bytes a second and as much at once; what is faster is left out with a marker.
+    log_bytes_per_second as log_bytes_per_second = 1 << 20, at most 8 << 20;
+    /// How often it asks the host for something.
+    host_calls as host_calls = 100_000, at most 10_000_000;
+    // Twice the largest single thing that may cross.
+    /// What one call carries to the host, in bytes.
+    host_call_bytes as host_call_bytes = 16 << 20, at most 128 << 20;
+    // Python's interpreter holds tens.
+    /// How many handles of the host's it holds at once: streams, timers, and what else the host lends.
+    handles as handles = 1_000, at most 10_000;
+    // A thousand is a page of work to hand out; a bomb needs generations (`spawn_depth`) and meets `live_walkers`.
+    /// How many walkers it spawns.
+    spawns as spawns = 1_000, at most 100_000;
+    // Deep enough for any tree of work, and a cycle ends within a second.
+    /// How many generations of spawning lie before it; a walker that nobody spawned has none.
+    spawn_depth as spawn_depth = 32, at most 1_000;
+    // The pool holds a store for each level of each run.
+    /// How deeply sync walkers call each other; 1 is a walker that calls nobody.
+    call_depth as call_depth = 8, at most 8;
+}
+
+/// It is stored beside every result: most runs leave most of it at nothing.
+fn is_zero(used: &u64) -> bool {
+    *used == 0
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            // About ten seconds of one core at the 2–5 billion instructions a second measured on tight loops.
-            fuel: 20_000_000_000,
-            // Background work may wait for others; a spinning walker runs out of fuel first.
-            time_ms: 300_000,
-            // What small functions get elsewhere (128 MiB), and far above an SDK walker's 1.2 MB.
-            memory_bytes: 128 << 20,
-            // Python and JavaScript guests need 100,000.
-            table_elements: 120_000,
-            reports: 10_000,
-            report_bytes: 8 << 20,
-            // Leaves room around the 4 MB fields that must come back unharmed.
-            fields_bytes: 8 << 20,
-            // The header that sets it from outside is held to the same size.
-            custom_bytes: 4 << 10,
-            log_bytes: 1 << 20,
-            host_calls: 100_000,
-            call_depth: 8,
-        }
+        Self::DEFAULT
     }
 }
 
@@ -60,5 +151,43 @@ impl Limits {
     /// The wall-clock limit.
     pub fn time(&self) -> Duration {
         Duration::from_millis(self.time_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_has_a_default_below_its_ceiling_and_a_place_in_usage() {
+        for limit in Limits::ALL {
+            let Limit { name, default, ceiling, .. } = *limit;
+            assert_eq!((Limits::DEFAULT.get(name), Limits::CEILING.get(name)), (Some(default), Some(ceiling)));
+            assert!(default <= ceiling, "{name}");
+            assert_eq!(Usage::default().get(name), Some(0));
+            let mut limits = Limits::DEFAULT;
+            *limits.get_mut(name).expect("has a place") = 7;
+            assert_eq!(limits.get(name), Some(7));
+        }
+        assert_eq!((Limits::DEFAULT.get("feul"), Usage::default().get("feul")), (None, None));
+    }
+
+    #[test]
+    fn what_is_stored_reads_back() {
+        let limits = Limits { fuel: 1, call_depth: 2, ..Limits::DEFAULT };
+        let usage = Usage { fuel: 1, spawns: 3, ..Usage::default() };
+        let stored = serde_json::to_string(&(usage, limits.values())).expect("serialises");
+        assert_eq!(serde_json::from_str::<(Usage, Limits)>(&stored).expect("reads"), (usage, limits));
+        assert!(stored.starts_with(r#"[{"fuel":1,"spawns":3,"duration_ms":0.0},[1,300000,"#), "{stored}");
+        // By a host that knew fewer limits, and by one that kept them as an object.
+        assert_eq!(serde_json::from_str::<Limits>("[1,2]").expect("reads").time_ms, 2);
+        assert_eq!(serde_json::from_str::<Limits>(r#"{"time_ms":2}"#).expect("reads").time_ms, 2);
+    }
+
+    #[test]
+    fn usage_stored_by_an_older_host_still_reads() {
+        let old = r#"{"fuel":1,"memory_peak_bytes":2,"log_bytes":3,"reports":4,"report_bytes":5,"host_calls":6,"duration_ms":0.5}"#;
+        let usage: Usage = serde_json::from_str(old).expect("reads");
+        assert_eq!((usage.fuel, usage.host_calls, usage.spawns, usage.duration_ms), (1, 6, 0, 0.5));
     }
 }

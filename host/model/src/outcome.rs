@@ -1,8 +1,6 @@
 //! What a run leaves behind, however it ended. A guest's failure is a value here, never an error.
 
-use serde::{Deserialize, Serialize};
-
-use crate::{Failure, Json, Limits};
+use crate::{Failure, Json, Limits, Usage};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,25 +9,6 @@ pub enum Ended {
     Completed,
     /// It failed, or was stopped (`Code::Cancelled`).
     Failed(Failure),
-}
-
-/// What a run used up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Fuel, in wasmtime's units: about one for each instruction.
-    pub fuel: u64,
-    /// The largest sum of all its memories, in bytes.
-    pub memory_peak_bytes: u64,
-    /// What it printed, in bytes, including what was cut.
-    pub log_bytes: u64,
-    /// How many values it reported.
-    pub reports: u64,
-    /// The bytes of all its reports' JSON.
-    pub report_bytes: u64,
-    /// How often it asked the host for something.
-    pub host_calls: u64,
-    /// From the start of the run to its end, in milliseconds.
-    pub duration_ms: f64,
 }
 
 /// What a run leaves behind.

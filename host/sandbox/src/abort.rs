@@ -21,6 +21,8 @@ pub(crate) enum Abort {
     Output(String),
     #[error("it asked the host too often")]
     Calls,
+    #[error("what it asked the host for used up its fuel")]
+    Fuel,
     #[error("it called exit with {0}")]
     Exit(Exit),
     #[error("describe may not ask the host for anything, but it called {0}")]

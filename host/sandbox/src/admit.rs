@@ -2,15 +2,15 @@
 //!
 //! Knows nothing of the process around it.
 
-use bytes::Bytes;
 use walker_model::Definition;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
+use crate::artifact::Layout;
 use crate::componentize::{self, Rejected};
 use crate::host::contract::ModulePre;
-use crate::{Artifact, describe, sandbox};
+use crate::{Bounds, describe, sandbox};
 
 /// What every walker module exports.
 const GUEST: &str = "walker:guest/guest@0.1.0";
@@ -52,8 +52,9 @@ const PROVIDED: &[&str] = &[
 /// An admitted module as the child hands it over.
 #[derive(Debug)]
 pub(crate) struct Compiled {
-    /// What becomes an [`Artifact`] on the host's side.
-    pub(crate) artifact: Bytes,
+    /// What becomes an [`Artifact`](crate::Artifact) on the host's side, with the layout.
+    pub(crate) native: Vec<u8>,
+    pub(crate) layout: Layout,
     pub(crate) definitions: Vec<Definition>,
 }
 
@@ -61,8 +62,8 @@ pub(crate) struct Compiled {
 ///
 /// # Errors
 /// When it may not run here, in words for its author.
-pub(crate) async fn admit(engine: &Engine, wasm: &[u8]) -> Result<Compiled, Rejected> {
-    let binary = componentize::component(wasm)?;
+pub(crate) async fn admit(engine: &Engine, bounds: &Bounds, wasm: &[u8]) -> Result<Compiled, Rejected> {
+    let binary = componentize::component(wasm, bounds)?;
     let layout = componentize::layout(&binary)?;
 
     // Compile, under the limits of the process around.
@@ -80,7 +81,7 @@ pub(crate) async fn admit(engine: &Engine, wasm: &[u8]) -> Result<Compiled, Reje
     let native = component
         .serialize()
         .map_err(|error| Rejected::new(format!("the compiled module cannot be kept: {error:#}")))?;
-    Ok(Compiled { artifact: Artifact::join(&layout, &native), definitions })
+    Ok(Compiled { native, layout, definitions })
 }
 
 fn check_imports(engine: &Engine, component: &Component) -> Result<(), Rejected> {

@@ -1,22 +1,36 @@
-//! Native code that may be loaded: where it stands in memory, and the one place where it is loaded.
+//! Native code that may be loaded: the file it stands in, and the one place where it is mapped.
 //!
-//! Knows nothing of who made it; that only trusted makers can is held by the constructors' visibility.
+//! Knows nothing of who made it; that only trusted makers can is held by the constructor's visibility.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::Range;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::Error;
 
 /// A compiled module that may be loaded. Made only by [`crate::Jail::admit`] and [`crate::ArtifactCache::get`].
+///
+/// It is a file and stays one: mapped, never read whole, so that its size costs this process next to nothing.
 #[derive(Clone)]
-pub struct Artifact(Bytes);
+pub struct Artifact(Arc<Inner>);
+
+struct Inner {
+    /// Begins with the native code.
+    file: File,
+    native_bytes: u64,
+    layout: Layout,
+}
 
 impl std::fmt::Debug for Artifact {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Artifact({} bytes)", self.0.len())
+        write!(out, "Artifact({} bytes)", self.0.native_bytes)
     }
 }
 
@@ -24,74 +38,68 @@ impl std::fmt::Debug for Artifact {
 pub(crate) type Layout = Vec<Range<u64>>;
 
 impl Artifact {
-    /// Joins the layout and the native code.
-    pub(crate) fn join(layout: &[Range<u64>], native: &[u8]) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(native.len() + layout.len() * 16 + 4);
-        bytes.put_u32_le(u32::try_from(layout.len()).expect("fewer core modules than bytes"));
-        for range in layout {
-            bytes.put_u64_le(range.start);
-            bytes.put_u64_le(range.end);
-        }
-        bytes.extend_from_slice(native);
-        bytes.freeze()
+    /// Takes a file that this host's jail has just written, or that was authenticated as such.
+    pub(crate) fn trusted(file: File, native_bytes: u64, layout: Layout) -> Self {
+        Self(Arc::new(Inner { file, native_bytes, layout }))
     }
 
-    /// Takes bytes that [`Self::join`] made in this host's jail, or that were authenticated as such.
-    pub(crate) fn trusted(bytes: Bytes) -> Self {
-        Self(bytes)
+    /// The size of the native code in bytes.
+    pub fn size(&self) -> u64 {
+        self.0.native_bytes
     }
 
-    /// The bytes, for the cache.
-    pub(crate) fn bytes(&self) -> &Bytes {
-        &self.0
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.0.layout
     }
 
-    /// Its size in bytes.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is nothing in it: never, once it was admitted.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The native code, a piece at a time.
+    pub(crate) fn native(&self) -> Pieces<'_> {
+        Pieces { file: &self.0.file, at: 0..self.0.native_bytes }
     }
 
     /// Maps the code into this process.
     ///
     /// # Errors
-    /// When the bytes are cut short, or were compiled for another engine.
-    pub(crate) fn component(&self, engine: &Engine) -> Result<(Component, Layout), Error> {
-        let (layout, native) = split(&self.0).ok_or(Error::Truncated)?;
-        // SAFETY: the bytes come from this host's jailed child or carry this host's authentication tag, so that they
-        // are what `Component::serialize` returned. wasmtime itself checks version and settings. A child that was
-        // taken over can forge them; that is why running guests get a process wall of their own later.
-        #[allow(unsafe_code, reason = "wasmtime cannot verify native code; the constructors' visibility does it")]
-        let component = unsafe { Component::deserialize(engine, native) }.map_err(Error::Load)?;
-        Ok((component, layout))
+    /// When it was compiled for another engine, or the file cannot be read.
+    #[allow(unsafe_code, reason = "wasmtime cannot verify native code; the constructor's visibility does it")]
+    pub(crate) fn component(&self, engine: &Engine) -> Result<Component, Error> {
+        // The open file, whatever its name stands for by now.
+        let path = PathBuf::from(format!("/proc/self/fd/{}", self.0.file.as_raw_fd()));
+        // SAFETY: the file was written by this host's jailed child or carries this host's authentication tag, so that
+        // it begins with what `Component::serialize` returned; wasmtime itself checks version and settings. It has no
+        // name, or lies in a folder that only this user can write to, and is never written in place: whoever could
+        // change it under us could as well change this process. A child that was taken over can forge it; that is why
+        // running guests get a process wall of their own later.
+        let mapped = unsafe { Component::deserialize_file(engine, path) };
+        let Err(why) = mapped else { return mapped.map_err(Error::Load) };
+        // Nothing can be run from files of some mounts (`noexec`): then it is read into memory.
+        tracing::debug!("compiled code cannot be mapped ({why:#}); reading it into memory");
+        let mut native = Vec::new();
+        self.native().read_to_end(&mut native).map_err(Error::Read)?;
+        // SAFETY: the same bytes.
+        unsafe { Component::deserialize(engine, native) }.map_err(Error::Load)
     }
 }
 
-fn split(bytes: &[u8]) -> Option<(Layout, &[u8])> {
-    let (count, mut rest) = bytes.split_first_chunk::<4>()?;
-    let mut layout = Layout::new();
-    for _ in 0..u32::from_le_bytes(*count) {
-        let (start, after) = rest.split_first_chunk::<8>()?;
-        let (end, after) = after.split_first_chunk::<8>()?;
-        layout.push(u64::from_le_bytes(*start)..u64::from_le_bytes(*end));
-        rest = after;
-    }
-    Some((layout, rest))
+/// Reads part of a file from its own place in it, so that readers do not disturb each other.
+pub(crate) struct Pieces<'a> {
+    file: &'a File,
+    at: Range<u64>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl<'a> Pieces<'a> {
+    /// The part of `file` at `at`.
+    pub(crate) fn of(file: &'a File, at: Range<u64>) -> Self {
+        Self { file, at }
+    }
+}
 
-    #[test]
-    fn splits_what_it_joined_and_nothing_shorter() {
-        let joined = Artifact::join(&[1..2, 3..9], b"native");
-        assert_eq!(split(&joined), Some((vec![1..2, 3..9], &b"native"[..])));
-        assert_eq!(split(&joined[..20]), None);
-        assert_eq!(split(&[]), None);
+impl io::Read for Pieces<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.at.end.saturating_sub(self.at.start)).unwrap_or(usize::MAX);
+        let wanted = into.len().min(left);
+        let read = self.file.read_at(&mut into[..wanted], self.at.start)?;
+        self.at.start += read as u64;
+        if read == 0 && wanted > 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(read) }
     }
 }

@@ -2,22 +2,33 @@
 //!
 //! Knows nothing of how they are compiled. Reading and writing block the calling thread.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use rustix::fs::OFlags;
 use sha2::Sha256;
 
+use crate::artifact::{Layout, Pieces};
 use crate::{Artifact, engine::hex};
 
-/// A file begins with its authentication tag.
-const TAG_BYTES: usize = 32;
+/// A file ends with its authentication tag.
+const TAG_BYTES: u64 = 32;
+/// Before it, the length of the layout's text.
+const LENGTH_BYTES: u64 = 8;
+/// Read and written at once: few calls, and no memory to speak of.
+const PIECE_BYTES: usize = 256 << 10;
+/// The longest layout that is believed: of more core modules than any component may have.
+const MAX_LAYOUT_BYTES: u64 = 1 << 20;
 /// What our own temporary files end in; anything else in the folder is left alone.
 const TEMPORARY: &str = "new";
 
 /// Compiled modules on disk, each named by its `.wasm`'s digest, in a folder named by the engine's fingerprint.
+///
+/// A file holds the native code, where the core modules stand (JSON), that text's length, and an HMAC of all of it. The
+/// code comes first so that the file can be mapped as it is.
 #[derive(Clone)]
 pub struct ArtifactCache {
     folder: PathBuf,
@@ -34,7 +45,7 @@ impl ArtifactCache {
     /// When the folder cannot be made or not be read.
     pub fn open(folder: &Path, key: [u8; 32], fingerprint: &str) -> io::Result<Self> {
         let folder = folder.join(fingerprint);
-        fs::create_dir_all(&folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == TEMPORARY) {
@@ -48,28 +59,24 @@ impl ArtifactCache {
     /// The compiled module of the `.wasm` with this digest. A file that is not what this host wrote is removed.
     pub fn get(&self, sha256: &[u8; 32]) -> Option<Artifact> {
         let path = self.path(sha256);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => Bytes::from(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        match self.open_authentic(&path, sha256) {
+            Ok(artifact) => Some(artifact),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::warn!(
+                    path = %path.display(),
+                    "the compiled module {} is not what this host wrote ({error}); it is removed and will be compiled \
+                     again",
+                    path.display()
+                );
+                let _ = fs::remove_file(&path);
+                None
+            }
             Err(error) => {
                 tracing::warn!(path = %path.display(), "cannot read the compiled module {}: {error}", path.display());
-                return None;
+                None
             }
-        };
-        let authentic = bytes.split_at_checked(TAG_BYTES).is_some_and(|(tag, content)| {
-            // Compared in constant time.
-            self.tag(sha256, content).verify_slice(tag).is_ok()
-        });
-        if !authentic {
-            tracing::warn!(
-                path = %path.display(),
-                "the compiled module {} is not what this host wrote; it is removed and will be compiled again",
-                path.display()
-            );
-            let _ = fs::remove_file(&path);
-            return None;
         }
-        Some(Artifact::trusted(bytes.slice(TAG_BYTES..)))
     }
 
     /// Keeps a compiled module. Readers see all of it or nothing.
@@ -80,9 +87,17 @@ impl ArtifactCache {
         let path = self.path(sha256);
         let temporary = self.folder.join(format!("{}.{}.{TEMPORARY}", hex(sha256), std::process::id()));
         let written = (|| {
-            let mut file = fs::File::create(&temporary)?;
-            file.write_all(&self.tag(sha256, artifact.bytes()).finalize().into_bytes())?;
-            file.write_all(artifact.bytes())?;
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            let mut tag = self.tag(sha256);
+            feed(artifact.native(), |piece| {
+                tag.update(piece);
+                file.write_all(piece)
+            })?;
+            let mut end = serde_json::to_vec(artifact.layout())?;
+            end.extend((end.len() as u64).to_le_bytes());
+            tag.update(&end);
+            file.write_all(&end)?;
+            file.write_all(&tag.finalize().into_bytes())?;
             // A file cut short by a power failure is found by its tag, so that no sync is needed.
             fs::rename(&temporary, &path)
         })();
@@ -92,29 +107,84 @@ impl ArtifactCache {
         written
     }
 
+    /// What is checked is what will be mapped: one open file, which nobody but this user can write to.
+    fn open_authentic(&self, path: &Path, sha256: &[u8; 32]) -> io::Result<Artifact> {
+        let strange = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+        let no_link = OFlags::NOFOLLOW.bits() as i32;
+        let file = OpenOptions::new().read(true).custom_flags(no_link).open(path).map_err(|error| {
+            if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+                strange("it is a link")
+            } else {
+                error
+            }
+        })?;
+        let about = file.metadata()?;
+        if !about.is_file() || about.uid() != rustix::process::geteuid().as_raw() || about.mode() & 0o022 != 0 {
+            return Err(strange("others may write to it"));
+        }
+        let cut_short = || strange("it is cut short");
+        let content = about.len().checked_sub(TAG_BYTES).ok_or_else(cut_short)?;
+        let mut tag = self.tag(sha256);
+        feed(Pieces::of(&file, 0..content), |piece| {
+            tag.update(piece);
+            Ok(())
+        })?;
+        let mut kept = [0; TAG_BYTES as usize];
+        Pieces::of(&file, content..about.len()).read_exact(&mut kept)?;
+        // Compared in constant time.
+        tag.verify_slice(&kept).map_err(|_| strange("its authentication tag is wrong"))?;
+
+        let lengths_at = content.checked_sub(LENGTH_BYTES).ok_or_else(cut_short)?;
+        let mut length = [0; LENGTH_BYTES as usize];
+        Pieces::of(&file, lengths_at..content).read_exact(&mut length)?;
+        let length = u64::from_le_bytes(length);
+        let native_bytes =
+            lengths_at.checked_sub(length).filter(|_| length <= MAX_LAYOUT_BYTES).ok_or_else(cut_short)?;
+        let mut text = vec![0; length as usize];
+        Pieces::of(&file, native_bytes..lengths_at).read_exact(&mut text)?;
+        let layout: Layout = serde_json::from_slice(&text).map_err(|_| strange("its layout is unreadable"))?;
+        Ok(Artifact::trusted(file, native_bytes, layout))
+    }
+
     fn path(&self, sha256: &[u8; 32]) -> PathBuf {
         self.folder.join(hex(sha256))
     }
 
-    fn tag(&self, sha256: &[u8; 32], content: &[u8]) -> Hmac<Sha256> {
+    /// A tag that knows whose code follows.
+    fn tag(&self, sha256: &[u8; 32]) -> Hmac<Sha256> {
         let mut tag = Hmac::<Sha256>::new_from_slice(&self.key).expect("every length of key is taken");
         // The fingerprint's length keeps it apart from the digest, which has a length of its own.
         tag.update(&(self.fingerprint.len() as u64).to_le_bytes());
         tag.update(self.fingerprint.as_bytes());
         tag.update(sha256);
-        tag.update(content);
         tag
+    }
+}
+
+/// Gives all that can be read to `each`, a piece at a time.
+fn feed(mut from: Pieces<'_>, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read = from.read(&mut piece)?;
+        if read == 0 {
+            return Ok(());
+        }
+        each(&piece[..read])?;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
     use super::*;
 
     const DIGEST: [u8; 32] = [7; 32];
 
     fn artifact() -> Artifact {
-        Artifact::trusted(Artifact::join(&[1..5, 6..9], b"native code"))
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"native code").unwrap();
+        Artifact::trusted(file, 11, vec![1..5, 6..9])
     }
 
     fn cache(folder: &Path, key: u8, fingerprint: &str) -> ArtifactCache {
@@ -127,7 +197,10 @@ mod tests {
         let cache = cache(folder.path(), 1, "engine");
         assert!(cache.get(&DIGEST).is_none());
         cache.put(&DIGEST, &artifact()).unwrap();
-        assert_eq!(cache.get(&DIGEST).unwrap().bytes(), artifact().bytes());
+        let kept = cache.get(&DIGEST).unwrap();
+        let mut native = String::new();
+        kept.native().read_to_string(&mut native).unwrap();
+        assert_eq!((native.as_str(), kept.layout()), ("native code", &vec![1..5, 6..9]));
         let names: Vec<_> = fs::read_dir(folder.path().join("engine")).unwrap().collect();
         assert_eq!(names.len(), 1, "no temporary file stays");
     }
@@ -141,9 +214,14 @@ mod tests {
             cache.put(&DIGEST, &artifact()).unwrap();
             tamper(&cache);
             assert!(cache.get(&DIGEST).is_none(), "{what}");
-            assert!(!cache.path(&DIGEST).exists(), "{what}: removed");
+            assert!(!cache.path(&DIGEST).is_symlink() && !cache.path(&DIGEST).exists(), "{what}: removed");
         };
         check("a flipped bit", |cache| {
+            let mut bytes = fs::read(cache.path(&DIGEST)).unwrap();
+            bytes[0] ^= 1;
+            fs::write(cache.path(&DIGEST), bytes).unwrap();
+        });
+        check("a flipped bit of the tag", |cache| {
             let mut bytes = fs::read(cache.path(&DIGEST)).unwrap();
             *bytes.last_mut().unwrap() ^= 1;
             fs::write(cache.path(&DIGEST), bytes).unwrap();
@@ -164,6 +242,14 @@ mod tests {
         check("another engine", |cache| {
             let other = ArtifactCache { fingerprint: "other".into(), ..cache.clone() };
             other.put(&DIGEST, &artifact()).unwrap();
+        });
+        check("writable by others", |cache| {
+            fs::set_permissions(cache.path(&DIGEST), fs::Permissions::from_mode(0o622)).unwrap();
+        });
+        check("a link", |cache| {
+            let elsewhere = cache.folder.join("elsewhere");
+            fs::rename(cache.path(&DIGEST), &elsewhere).unwrap();
+            symlink(elsewhere, cache.path(&DIGEST)).unwrap();
         });
     }
 }

@@ -9,7 +9,7 @@ use wasmparser::{Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
 use crate::artifact::Layout;
-use crate::features;
+use crate::{Bounds, features};
 
 /// The section in which the SDK's toolchain leaves the contract that a core module was built against.
 const CONTRACT_SECTION: &str = "component-type";
@@ -30,8 +30,10 @@ impl Rejected {
 ///
 /// # Errors
 /// When the upload is not WebAssembly, not valid, uses what is not allowed, or was not built for the contract.
-pub(crate) fn component(wasm: &[u8]) -> Result<Vec<u8>, Rejected> {
-    match kind(wasm)? {
+pub(crate) fn component(wasm: &[u8], bounds: &Bounds) -> Result<Vec<u8>, Rejected> {
+    let kind = kind(wasm)?;
+    bounds.check(wasm)?;
+    match kind {
         Encoding::Component => {
             validate(wasm)?;
             Ok(wasm.to_vec())

@@ -18,18 +18,14 @@ use crate::{Effects, LogLine, Refusal, Reply, Request, Stop, run};
 
 /// What `describe` may use. Python's interpreter starts in some hundred million instructions and 50 MB.
 const LIMITS: Limits = Limits {
-    fuel: 5_000_000_000,
-    time_ms: 30_000,
+    fuel: 2_000_000_000,
+    time_ms: 20_000,
     memory_bytes: 256 << 20,
-    table_elements: 120_000,
-    reports: 0,
-    report_bytes: 0,
     // All definitions cross in one call.
-    fields_bytes: 4 << 20,
-    custom_bytes: 0,
+    host_call_bytes: 4 << 20,
     log_bytes: 0,
     host_calls: 0,
-    call_depth: 0,
+    ..Limits::DEFAULT
 };
 /// Two seeds, so that a description made of random numbers shows.
 const SEEDS: [u64; 2] = [1, 2];

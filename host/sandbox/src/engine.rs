@@ -66,7 +66,9 @@ pub(crate) fn running(config: &Config) -> Result<(Engine, Allocation), Error> {
 /// # Errors
 /// When the engine cannot be made.
 pub(crate) fn compiling(config: &Config) -> Result<Engine, Error> {
-    Engine::new(&settings(config, Allocation::Pooled(SLOTS_FOR_ONE))).map_err(Error::Engine)
+    // It runs one store at a time, and can open no file to ask the kernel with.
+    let config = Config { pagemap_scan: PagemapScan::Off, ..config.clone() };
+    Engine::new(&settings(&config, Allocation::Pooled(SLOTS_FOR_ONE))).map_err(Error::Engine)
 }
 
 /// Names what the engine's compiled code depends on: wasmtime's version and the engine's settings.
@@ -161,14 +163,33 @@ fn may_scan(config: &Config) -> bool {
     config.pagemap_scan == PagemapScan::Auto && swap_is_off()
 }
 
-/// Whether no swap is on: the file has one heading line and one line for each swap area.
+/// Whether no swap is on. Where nobody can tell, it may be.
 fn swap_is_off() -> bool {
-    std::fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() <= 1)
+    std::fs::read_to_string("/proc/swaps").is_ok_and(|swaps| lists_no_swap(&swaps))
+}
+
+/// Whether `/proc/swaps` lists nothing: it has one heading line, and one line for each swap area.
+fn lists_no_swap(swaps: &str) -> bool {
+    let mut lines = swaps.lines();
+    lines.next().is_some_and(|heading| heading.starts_with("Filename")) && lines.all(|line| line.trim().is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pagemap_scan_needs_swap_to_be_off() {
+        let heading = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+        let check = |swaps: &str, expect: bool| assert_eq!(lists_no_swap(swaps), expect, "{swaps:?}");
+        check(heading, true);
+        check(&format!("{heading}/dev/sda2                               partition\t8388604\t\t0\t\t-2\n"), false);
+        check(&format!("{heading}/swapfile file\t1\t0\t-2\n/dev/zram0 partition\t1\t0\t100\n"), false);
+        // Not the file that is known: better slow than wrong.
+        check("", false);
+        check("/dev/sda2 partition\t8388604\t0\t-2\n", false);
+        assert!(!may_scan(&Config { pagemap_scan: PagemapScan::Off, ..Config::default() }));
+    }
 
     #[test]
     fn the_jail_compiles_what_the_host_can_load() {

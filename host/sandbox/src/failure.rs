@@ -3,6 +3,7 @@
 //! Knows nothing of files and lines; those are resolved in the jail when somebody reads them.
 
 use walker_model::{Code, Failure, Frame, Limits};
+use wasmtime::component::ResourceTableError;
 use wasmtime::{FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use crate::HostFault;
@@ -42,27 +43,64 @@ pub(crate) fn explain(
         return Err(HostFault::Failed(format!("every slot for runs is taken: {full}")));
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         trapped(*trap, state)
+    } else if let Some(limit) = limit_of_wasmtime(error, limits) {
+        limit
     } else if let Some(refused) = state.limiter.refused() {
         (too_large(refused), refused_message(refused, limits))
     } else if during == During::Instantiation {
         return Err(HostFault::Failed(format!("cannot set up the run: {error:#}")));
     } else {
-        let cause = error.root_cause().to_string();
-        if cause.contains("hostcalls has been exhausted") {
-            (Code::LimitOutput, "passed more to the host in one call than all of its output may be".into())
-        } else {
-            (Code::GuestTrap, readable(&cause))
-        }
+        (Code::GuestTrap, readable(&error.root_cause().to_string()))
     };
     Ok(Failure { code, message, frames: frames(error, layout) })
+}
+
+/// The limits that wasmtime itself holds a guest to, and tells of in words only.
+fn limit_of_wasmtime(error: &wasmtime::Error, limits: &Limits) -> Option<(Code, String)> {
+    let cause = error.root_cause().to_string();
+    let is_full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
+    if cause.contains("hostcalls has been exhausted") {
+        let Limits { host_call_bytes: limit, .. } = limits;
+        let message = format!("passed more than {limit} bytes to the host in one call; {}", remedy("host_call_bytes"));
+        Some((Code::LimitOutput, message))
+    } else if is_full || cause.contains("store handle limit exceeded") {
+        let message = format!("held more than its {} handles; {}", limits.handles, remedy("handles"));
+        Some((Code::LimitCalls, message))
+    } else {
+        None
+    }
+}
+
+/// What to do about a limit. Its name is the one that settings and quotas know.
+fn remedy(limit: &str) -> String {
+    format!("use less, or have limit {limit} raised")
+}
+
+/// Something that was produced beyond its limit.
+pub(crate) fn too_much(limit: u64, what: &str, name: &str) -> String {
+    format!("produced more than its {limit} {what}; {}", remedy(name))
+}
+
+/// The end of a run that used up its fuel.
+pub(crate) fn out_of_fuel(limits: &Limits) -> Failure {
+    Failure::new(Code::LimitFuel, format!("used up its {} units of fuel; {}", limits.fuel, remedy("fuel")))
+}
+
+fn out_of_time(limits: &Limits) -> (Code, String) {
+    (Code::LimitTime, format!("ran longer than its {} ms; {}", limits.time_ms, remedy("time_ms")))
 }
 
 fn aborted(abort: &Abort, limits: &Limits) -> Result<(Code, String), HostFault> {
     Ok(match abort {
         Abort::Stopped => (Code::Cancelled, "it was cancelled".into()),
-        Abort::TimedOut => (Code::LimitTime, format!("ran longer than its {} ms", limits.time_ms)),
+        Abort::TimedOut => out_of_time(limits),
         Abort::Output(message) => (Code::LimitOutput, message.clone()),
-        Abort::Calls => (Code::LimitCalls, format!("asked the host for more than its {} calls", limits.host_calls)),
+        Abort::Calls => {
+            let message =
+                format!("asked the host more often than its {} times; {}", limits.host_calls, remedy("host_calls"));
+            (Code::LimitCalls, message)
+        }
+        Abort::Fuel => (Code::LimitFuel, out_of_fuel(limits).message),
         Abort::Exit(exit) => (Code::GuestExit, format!("called exit with {exit} instead of returning")),
         Abort::Describing(_) => (Code::GuestTrap, abort.to_string()),
         Abort::Fault(fault) => return Err(HostFault::Failed(fault.clone())),
@@ -73,12 +111,13 @@ fn aborted(abort: &Abort, limits: &Limits) -> Result<(Code, String), HostFault> 
 fn trapped(trap: Trap, state: &State) -> (Code, String) {
     let limits = &state.limits;
     match trap {
-        Trap::OutOfFuel => return (Code::LimitFuel, format!("used up its {} units of fuel", limits.fuel)),
+        Trap::OutOfFuel => return (Code::LimitFuel, out_of_fuel(limits).message),
         Trap::StackOverflow => {
-            return (Code::LimitStack, "its calls nested too deeply; the stack is used up".into());
+            let message = "its calls nested too deeply and used up the stack; recurse less, or have the host's stack_bytes raised";
+            return (Code::LimitStack, message.into());
         }
         // The epoch callback ends runs with errors of its own; this is for a deadline that nobody set.
-        Trap::Interrupt => return (Code::LimitTime, format!("ran longer than its {} ms", limits.time_ms)),
+        Trap::Interrupt => return out_of_time(limits),
         _ => {}
     }
     let panicked = state.said.panic.as_ref().map(|panic| {
@@ -103,8 +142,12 @@ fn too_large(refused: Refused) -> Code {
 
 fn refused_message(refused: Refused, limits: &Limits) -> String {
     match refused {
-        Refused::Memory => format!("needed more than its {} bytes of memory", limits.memory_bytes),
-        Refused::Table => format!("needed more than its {} table elements", limits.table_elements),
+        Refused::Memory => {
+            format!("needed more than its {} bytes of memory; {}", limits.memory_bytes, remedy("memory_bytes"))
+        }
+        Refused::Table => {
+            format!("needed more than its {} table elements; {}", limits.table_elements, remedy("table_elements"))
+        }
     }
 }
 

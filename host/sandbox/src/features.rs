@@ -65,5 +65,10 @@ pub(crate) const REFUSED: &[Proposal] = &[
 /// The proposals that a module needs beyond those allowed, when turning some on makes it valid.
 pub(crate) fn missing(wasm: &[u8]) -> Option<&'static str> {
     let valid = |features| wasmparser::Validator::new_with_features(features).validate_all(wasm).is_ok();
+    // First of all, whether any of them helps: an upload that is simply broken is not read a dozen times.
+    let all = REFUSED.iter().fold(ALLOWED, |all, proposal| all.union(proposal.features));
+    if !valid(all) {
+        return None;
+    }
     REFUSED.iter().find(|proposal| valid(ALLOWED.union(proposal.features))).map(|proposal| proposal.name)
 }

@@ -8,7 +8,9 @@
 mod abort;
 mod admit;
 mod artifact;
+mod bounds;
 mod cache;
+mod charge;
 mod clock;
 mod componentize;
 mod config;
@@ -18,6 +20,7 @@ mod engine;
 mod epochs;
 mod failure;
 mod features;
+pub mod fuzzing;
 mod host;
 mod jail;
 mod job;
@@ -31,10 +34,11 @@ mod symbolize;
 mod wasi;
 
 pub use artifact::Artifact;
+pub use bounds::Bounds;
 pub use cache::ArtifactCache;
 pub use config::{Config, PagemapScan};
 pub use effects::{Effects, Invoke, LogLine, Problem, Refusal, Reply, Request, Stream};
-pub use jail::{AdmitError, Admitted, Jail, JailFault, JailLimits, jail_main};
+pub use jail::{AdmitError, Admitted, Attempt, Jail, JailFault, JailLimits, Walls, jail_main};
 pub use job::{Job, Stop};
 pub use module::Module;
 pub use sandbox::Sandbox;
@@ -52,12 +56,12 @@ pub enum Error {
     /// The host functions do not fit each other, or not the module.
     #[error("cannot link the module's imports")]
     Link(#[source] wasmtime::Error),
+    /// The file of the native code.
+    #[error("cannot read the compiled module")]
+    Read(#[source] std::io::Error),
     /// The native code is not for this engine.
     #[error("cannot load the compiled module")]
     Load(#[source] wasmtime::Error),
-    /// The artifact is cut short.
-    #[error("the compiled module is cut short")]
-    Truncated,
 }
 
 /// Why a run has no outcome: never the guest's doing.

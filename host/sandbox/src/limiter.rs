@@ -57,6 +57,11 @@ impl Limiter {
     pub(crate) fn memory_peak(&self) -> u64 {
         self.memory.peak
     }
+
+    /// The largest sum of all tables, in elements.
+    pub(crate) fn tables_peak(&self) -> u64 {
+        self.tables.peak
+    }
 }
 
 impl ResourceLimiter for Limiter {

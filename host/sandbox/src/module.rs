@@ -18,28 +18,28 @@ pub struct Module(Arc<Inner>);
 
 struct Inner {
     pre: ModulePre<State>,
-    layout: Layout,
-    bytes: usize,
+    /// Also keeps the mapped file open.
+    artifact: Artifact,
 }
 
 impl std::fmt::Debug for Module {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Module({} bytes)", self.0.bytes)
+        write!(out, "Module({} bytes)", self.size())
     }
 }
 
 impl Module {
     pub(crate) fn load(engine: &Engine, linker: &Linker<State>, artifact: &Artifact) -> Result<Self, Error> {
-        let (component, layout) = artifact.component(engine)?;
+        let component = artifact.component(engine)?;
         // Now rather than in the first run.
         component.initialize_copy_on_write_image().map_err(Error::Load)?;
         let pre = linker.instantiate_pre(&component).and_then(ModulePre::new).map_err(Error::Link)?;
-        Ok(Self(Arc::new(Inner { pre, layout, bytes: artifact.len() })))
+        Ok(Self(Arc::new(Inner { pre, artifact: artifact.clone() })))
     }
 
-    /// The size of its artifact in bytes: about what it holds of this process's memory.
-    pub fn size(&self) -> usize {
-        self.0.bytes
+    /// The size of its native code in bytes: what it holds of this process's memory at most.
+    pub fn size(&self) -> u64 {
+        self.0.artifact.size()
     }
 
     pub(crate) fn pre(&self) -> &ModulePre<State> {
@@ -47,6 +47,6 @@ impl Module {
     }
 
     pub(crate) fn layout(&self) -> &Layout {
-        &self.0.layout
+        self.0.artifact.layout()
     }
 }

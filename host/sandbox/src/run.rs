@@ -5,25 +5,25 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use walker_model::{Code, Ended, Failure, Json, Limits, Outcome, Usage};
+use walker_model::{Code, Ended, Failure, Json, Limits, Outcome};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use crate::failure::{During, explain, readable};
+use crate::failure::{During, explain, out_of_fuel, readable, too_much};
 use crate::host::contract::exports::walker::guest::guest::Invocation;
 use crate::state::{Start, State};
 use crate::{Effects, HostFault, Job, Module, Sandbox, Stop};
 
 /// How often a running guest is looked at, in ticks.
 const LOOK_EVERY: u64 = 1;
-/// Room beside the payload for what else crosses in one call: names, ids, the records' own layout.
-const CALL_OVERHEAD_BYTES: u64 = 64 << 10;
-/// How many component-model handles a guest may hold: each costs the host memory.
-const MAX_HANDLES: usize = 10_000;
+/// How much fuel a loop may burn before that is written down: compiled code counts in a register between calls, so that
+/// a run which its deadline ends in a loop would seem to have burnt nothing. One to three milliseconds' worth.
+const FUEL_ACCOUNT: u64 = 5_000_000;
 
 impl Sandbox {
     /// Runs one job to its end.
     ///
-    /// Dropping the future ends the run without an outcome; to have one, stop it through `stop`.
+    /// The future yields at every tick while the guest computes: whoever polls it decides whose turn is next.
+    /// Dropping it ends the run without an outcome; to have one, stop it through `stop`.
     ///
     /// # Errors
     /// When the host could not do its part. Whatever the guest does is an [`Outcome`].
@@ -49,28 +49,30 @@ impl Sandbox {
         let ended = call(&mut store, module, job).await?;
 
         let fuel_left = store.get_fuel().unwrap_or(0);
-        let state = store.into_data();
-        let host_calls = state.host_calls();
+        let mut state = store.into_data();
+        let limits = state.limits;
+        let fuel = limits.fuel.saturating_sub(fuel_left).saturating_add(state.charges.total());
         let (ended, fields) = match ended {
-            Ok(fields) => (Ended::Completed, Some(fields)),
-            Err(failure) => (Ended::Failed(failure), state.said.saved),
+            // It went over between its last call to the host and its end.
+            Ok(_) if fuel > limits.fuel => (Ended::Failed(out_of_fuel(&limits)), state.said.saved.take()),
+            Ok(fields) => {
+                state.said.fields_bytes = state.said.fields_bytes.max(fields.len() as u64);
+                (Ended::Completed, Some(fields))
+            }
+            Err(failure) => (Ended::Failed(failure), state.said.saved.take()),
         };
+        let mut usage = state.usage();
+        usage.fuel = fuel.min(limits.fuel);
+        usage.duration_ms = started.elapsed().as_secs_f64() * 1_000.0;
+        usage.time_ms = usage.duration_ms as u64;
         Ok(Outcome {
             ended,
             fields,
             http_status: state.said.http_status,
             custom: state.said.custom,
-            usage: Usage {
-                fuel: state.limits.fuel.saturating_sub(fuel_left),
-                memory_peak_bytes: state.limiter.memory_peak(),
-                log_bytes: state.output.finish(),
-                reports: state.said.reports.len() as u64,
-                report_bytes: state.said.report_bytes,
-                host_calls,
-                duration_ms: started.elapsed().as_secs_f64() * 1_000.0,
-            },
+            usage,
             reports: state.said.reports,
-            limits: state.limits,
+            limits,
         })
     }
 }
@@ -84,21 +86,20 @@ pub(crate) fn store(engine: &Engine, state: State) -> wasmtime::Result<Store<Sta
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);
     store.set_fuel(limits.fuel)?;
+    store.fuel_async_yield_interval(Some(FUEL_ACCOUNT))?;
     store.set_epoch_deadline(LOOK_EVERY);
-    store.epoch_deadline_callback(|store| {
+    let mut has_yielded = false;
+    store.epoch_deadline_callback(move |store| {
         store.data().leash.check()?;
-        // Lets another run of this thread have its turn.
-        Ok(UpdateDeadline::Yield(LOOK_EVERY))
+        // Whose turn is next is decided above. When this one's has come it is asked again at once: after a long wait its
+        // time may be over, and many whose time ends together must not compute for another tick each.
+        has_yielded = !has_yielded;
+        Ok(if has_yielded { UpdateDeadline::Yield(0) } else { UpdateDeadline::Continue(LOOK_EVERY) })
     });
-    store.set_hostcall_fuel(call_bytes(&limits));
-    store.set_max_component_handles(MAX_HANDLES);
+    let size = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
+    store.set_hostcall_fuel(size(limits.host_call_bytes));
+    store.set_max_component_handles(size(limits.handles));
     Ok(store)
-}
-
-/// How much may cross to the host in one call: the largest thing that any call may carry.
-fn call_bytes(limits: &Limits) -> usize {
-    let largest = limits.fields_bytes.max(limits.report_bytes).max(limits.custom_bytes);
-    usize::try_from(largest.saturating_add(CALL_OVERHEAD_BYTES)).unwrap_or(usize::MAX)
 }
 
 async fn call(store: &mut Store<State>, module: &Module, job: Job) -> Result<Result<Json, Failure>, HostFault> {
@@ -133,8 +134,7 @@ fn invocation(job: Job) -> Invocation {
 
 fn final_fields(fields: String, limits: &Limits) -> Result<Json, Failure> {
     if fields.len() as u64 > limits.fields_bytes {
-        let message = format!("produced more than its {} bytes of fields", limits.fields_bytes);
-        return Err(Failure::new(Code::LimitOutput, message));
+        return Err(Failure::new(Code::LimitOutput, too_much(limits.fields_bytes, "bytes of fields", "fields_bytes")));
     }
     Json::parse(fields)
         .map_err(|error| Failure::new(Code::GuestError, format!("returned fields that are not JSON: {error}")))

@@ -5,20 +5,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use walker_model::{Json, Limits};
+use walker_model::{Json, Limits, Usage};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::sockets::WasiSocketsCtx;
 
 use crate::abort::{Abort, Leash};
+use crate::charge::Charges;
 use crate::clock::Clock;
 use crate::limiter::Limiter;
 use crate::output::SharedOutput;
 use crate::wasi::Random;
 use crate::{Effects, Job, Stop};
-
-/// How many WASI handles a guest may hold: Python's interpreter holds tens.
-const MAX_HANDLES: usize = 1_000;
 
 /// What one run holds while it lasts.
 pub(crate) struct State {
@@ -33,8 +31,10 @@ pub(crate) struct State {
     pub(crate) sockets: WasiSocketsCtx,
     pub(crate) effects: Arc<dyn Effects>,
     pub(crate) said: Said,
+    pub(crate) charges: Charges,
     phase: Phase,
     host_calls: u64,
+    largest_call: u64,
 }
 
 /// What a run has said so far, beyond what it printed.
@@ -44,6 +44,11 @@ pub(crate) struct Said {
     pub(crate) report_bytes: u64,
     /// The fields as last saved by this run.
     pub(crate) saved: Option<Json>,
+    /// The largest fields that it was given, saved or left behind.
+    pub(crate) fields_bytes: u64,
+    /// The largest custom value.
+    pub(crate) custom_bytes: u64,
+    pub(crate) spawns: u64,
     pub(crate) http_status: Option<u16>,
     pub(crate) custom: Option<Json>,
     /// What the guest's panic hook told.
@@ -81,6 +86,8 @@ impl State {
         let said = Said {
             report_bytes: job.reports.iter().map(|report| report.len() as u64).sum(),
             reports: job.reports.clone(),
+            fields_bytes: job.fields.len() as u64,
+            custom_bytes: job.custom.as_ref().map_or(0, |custom| custom.len() as u64),
             ..Said::default()
         };
         Self::new(start, said, Phase::Running)
@@ -93,26 +100,30 @@ impl State {
 
     fn new(start: Start, said: Said, phase: Phase) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
+        table.set_max_capacity(usize::try_from(start.limits.handles).unwrap_or(usize::MAX));
+        let charges = Charges::new(start.limits.fuel);
+        let output = SharedOutput::new(Arc::clone(&start.effects), start.limits, charges.clone(), start.started);
         Self {
             limiter: Limiter::new(&start.limits),
             leash: Leash::new(start.stop, start.started, start.limits.time()),
             clock: Clock::new(start.started, start.clock_resolution),
             random: Random::new(start.seed),
-            output: SharedOutput::new(Arc::clone(&start.effects), start.limits.log_bytes),
+            output,
             table,
             filesystem: WasiFilesystemCtx::default(),
             sockets: WasiSocketsCtx::default(),
             limits: start.limits,
             effects: start.effects,
             said,
+            charges,
             phase,
             host_calls: 0,
+            largest_call: 0,
         }
     }
 
-    /// Counts a call to the host, which `describe` may not make at all.
-    pub(crate) fn count_call(&mut self, name: &'static str) -> Result<(), Abort> {
+    /// Counts a call to the host that carries so many bytes. `describe` may make none at all.
+    pub(crate) fn count_call(&mut self, name: &'static str, bytes: usize) -> Result<(), Abort> {
         if self.phase == Phase::Describing {
             return Err(Abort::Describing(name));
         }
@@ -120,11 +131,34 @@ impl State {
             return Err(Abort::Calls);
         }
         self.host_calls += 1;
-        Ok(())
+        self.largest_call = self.largest_call.max(bytes as u64);
+        self.charges.call(bytes as u64)
     }
 
-    /// How often the host was asked.
-    pub(crate) fn host_calls(&self) -> u64 {
-        self.host_calls
+    /// What the run used, but for what only its store knows: fuel and time. Nothing runs after this.
+    pub(crate) fn usage(&mut self) -> Usage {
+        let printed = self.output.finish();
+        Usage {
+            memory_peak_bytes: self.limiter.memory_peak(),
+            table_elements: self.limiter.tables_peak(),
+            reports: self.said.reports.len() as u64,
+            report_bytes: self.said.report_bytes,
+            fields_bytes: self.said.fields_bytes,
+            custom_bytes: self.said.custom_bytes,
+            log_bytes: printed.bytes,
+            log_bytes_per_second: printed.per_second,
+            host_calls: self.host_calls,
+            host_call_bytes: self.largest_call,
+            handles: most_handles(&mut self.table),
+            spawns: self.said.spawns,
+            ..Usage::default()
+        }
     }
+}
+
+/// The most handles that a table ever held. It never shrinks, so that its free places tell; they are used up by this.
+fn most_handles(table: &mut ResourceTable) -> u64 {
+    table.set_max_capacity(0);
+    while table.push(()).is_ok() {}
+    table.iter_mut().count() as u64
 }

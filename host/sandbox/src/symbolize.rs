@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use walker_model::Frame;
 use wasmparser::{Parser, Payload};
 
+use crate::Bounds;
 use crate::componentize::{self, Rejected};
 use crate::failure::{demangle, readable};
 
@@ -34,8 +35,8 @@ const MAX_INLINED: usize = 32;
 ///
 /// # Errors
 /// When the upload is no module.
-pub(crate) fn resolve(wasm: &[u8], frames: &[Frame]) -> Result<Vec<Option<SourceLine>>, Rejected> {
-    let component = componentize::component(wasm)?;
+pub(crate) fn resolve(wasm: &[u8], bounds: &Bounds, frames: &[Frame]) -> Result<Vec<Option<SourceLine>>, Rejected> {
+    let component = componentize::component(wasm, bounds)?;
     let layout = componentize::layout(&component)?;
     let mut modules = HashMap::new();
     let lines = frames.iter().map(|frame| {
@@ -45,6 +46,12 @@ pub(crate) fn resolve(wasm: &[u8], frames: &[Frame]) -> Result<Vec<Option<Source
         module.line(frame.offset?)
     });
     Ok(lines.collect())
+}
+
+/// The same for one core module and places in it.
+pub(crate) fn lines(core: &[u8], offsets: &[u64]) -> Vec<Option<SourceLine>> {
+    let module = Debug::read(core);
+    offsets.iter().map(|offset| module.as_ref()?.line(*offset)).collect()
 }
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;

@@ -76,6 +76,7 @@ fn no_sockets(state: &mut State) -> WasiSocketsCtxView<'_> {
 /// The only calls in which a guest may sleep; they end early when the run must.
 impl io::poll::Host for State {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        self.charges.call(0)?;
         self.leash.wait(io::poll::Host::poll(&mut self.table, pollables)).await?
     }
 }
@@ -86,6 +87,7 @@ impl io::poll::HostPollable for State {
     }
 
     async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        self.charges.call(0)?;
         self.leash.wait(io::poll::HostPollable::block(&mut self.table, pollable)).await?
     }
 
@@ -96,6 +98,7 @@ impl io::poll::HostPollable for State {
 
 impl clocks::wall_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
+        self.charges.call(0)?;
         Ok(datetime(self.clock.wall()))
     }
 
@@ -110,6 +113,7 @@ fn datetime(time: Duration) -> clocks::wall_clock::Datetime {
 
 impl clocks::monotonic_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<u64> {
+        self.charges.call(0)?;
         Ok(nanos(self.clock.monotonic()))
     }
 
@@ -181,20 +185,24 @@ impl Random {
 
 impl random::random::Host for State {
     fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        self.charges.call(len)?;
         self.random.bytes(len)
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.charges.call(0)?;
         Ok(self.random.number())
     }
 }
 
 impl random::insecure::Host for State {
     fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        self.charges.call(len)?;
         self.random.bytes(len)
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.charges.call(0)?;
         Ok(self.random.number())
     }
 }

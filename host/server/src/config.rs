@@ -3,6 +3,7 @@
 //! Knows nothing of what the settings do; the command line's own parser lives in the `walker` binary.
 
 mod parse;
+mod quotas;
 mod secret;
 mod sources;
 
@@ -12,7 +13,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use walker_model::Limits;
+use walker_sandbox::JailLimits;
+
+use crate::quotas::QuotaRules;
 
 pub use parse::duration as parse_duration;
 pub use secret::Secret;
@@ -36,7 +39,11 @@ pub use sources::{Invalid, Sources};
 /// | `max_module_bytes` | | `WALKER_MAX_MODULE_BYTES` | `max_module_bytes` |
 /// | `max_body_bytes` | | `WALKER_MAX_BODY_BYTES` | `max_body_bytes` |
 /// | `module_cache_bytes` | | `WALKER_MODULE_CACHE_BYTES` | `module_cache_bytes` |
-/// | `limits` | | | `[limits]` |
+/// | `keep_days` | | `WALKER_KEEP_DAYS` | `keep_days` |
+/// | `quotas` | | | `[limits]` and `[ceiling]`, by the names of [`walker_model::Quotas`] |
+/// | `stack_bytes` | | `WALKER_STACK_BYTES` | `stack_bytes` |
+/// | `core_instances` | | `WALKER_CORE_INSTANCES` | `core_instances` |
+/// | `jail` | | | `[jail]`, `[jail.bounds]` |
 ///
 /// Secrets are no flags: everybody on the machine can read a process's arguments.
 ///
@@ -69,8 +76,16 @@ pub struct Config {
     pub max_body_bytes: u64,
     /// How much compiled code is kept ready in memory.
     pub module_cache_bytes: u64,
-    /// What one run may use, unless its definition asks for less.
-    pub limits: Limits,
+    /// How many days after a walker's end it can still be read, for tenants with no period of their own.
+    pub keep_days: u16,
+    /// What tenants may use, and what they can be given at most.
+    pub quotas: QuotaRules,
+    /// The stack of one run.
+    pub stack_bytes: u64,
+    /// How many core instances a module may need; more are refused at upload.
+    pub core_instances: usize,
+    /// What checking and compiling one module may use, and how much of what a module may hold.
+    pub jail: JailLimits,
 }
 
 impl Default for Config {
@@ -85,8 +100,9 @@ impl Default for Config {
             log_format: LogFormat::Pretty,
             // Postgres' notices ("already exists, skipping") tell an operator nothing.
             log_filter: "info,tokio_postgres=warn".to_owned(),
-            // Enough that walkers waiting for others do not starve the cores; bounded by the pooled instance slots.
-            slots: 64,
+            // Enough that walkers waiting for others do not starve the cores; one tenant alone gets two thirds of them.
+            // Bounded by the pooled instance slots.
+            slots: 96,
             // What container runtimes give by default before they kill.
             grace: Duration::from_secs(10),
             // Python and JavaScript components are 2–20 MB.
@@ -95,7 +111,12 @@ impl Default for Config {
             max_body_bytes: 16 << 20,
             // Some fifty large guests, or thousands of Rust ones.
             module_cache_bytes: 1 << 30,
-            limits: Limits::default(),
+            // Long enough to look into what happened last month; what is to stay belongs into the caller's own database.
+            keep_days: 30,
+            quotas: QuotaRules::default(),
+            stack_bytes: walker_sandbox::Config::default().stack_bytes,
+            core_instances: walker_sandbox::Config::default().max_core_instances as usize,
+            jail: JailLimits::default(),
         }
     }
 }

@@ -2,12 +2,17 @@
 //!
 //! As far as the actor can see; knows nothing of how a run is stopped.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 use walker_model::{Status, WalkerId};
 
 use crate::access::Actor;
 use crate::host::Host;
+use crate::queue::Refused;
 use crate::store::cancel::{CANCEL_BATCH, CancelFilter, Cancelled, Stands};
+use crate::store::lanes::Lane;
 use crate::store::{self, Lease};
 
 /// How often a walker that changes hands is asked again: each time means that a host took it or gave it back.
@@ -31,9 +36,17 @@ pub enum Error {
     /// It moved between hosts all the time.
     #[error("the walker could not be held; try again shortly")]
     Busy,
+    /// The tenant has as many live walkers as it may have.
+    #[error(
+        "the tenant may have {0} walkers pending or running at once; try again when some have ended, or have quota live_walkers raised"
+    )]
+    TooManyWalkers(u64),
     /// The database failed.
     #[error("the walker could not be changed")]
     Store(#[from] store::Error),
+    /// The database failed to say what the tenant may use.
+    #[error("the tenant's quotas could not be read")]
+    Quotas(#[source] Arc<store::Error>),
 }
 
 /// Which walkers to cancel.
@@ -55,7 +68,7 @@ impl Host {
     pub async fn cancel(&self, actor: &Actor, id: &WalkerId) -> Result<(), Error> {
         for _ in 0..MAX_MOVES {
             match self.store.cancel(actor, id).await? {
-                Cancelled::Ended => self.waiters.ended(id.uuid),
+                Cancelled::Ended => self.cancelled(actor, &[id.uuid]),
                 Cancelled::Stopping(lease) => self.stop_cancelled(lease),
                 Cancelled::Unknown => return Err(Error::Unknown),
                 Cancelled::TooLate => return Err(Error::HasEnded(self.stands(actor, id).await?)),
@@ -88,9 +101,7 @@ impl Host {
             }
             let cancelled = self.store.cancel_all(&ids, stands).await?;
             count += (cancelled.ended.len() + cancelled.stopping.len()) as u64;
-            for id in cancelled.ended {
-                self.waiters.ended(id);
-            }
+            self.cancelled(actor, &cancelled.ended);
             for lease in cancelled.stopping {
                 self.stop_cancelled(lease);
             }
@@ -108,15 +119,28 @@ impl Host {
     /// # Errors
     /// When there is none within reach, it is live, or it ended well.
     pub async fn retry(&self, actor: &Actor, id: &WalkerId) -> Result<(), Error> {
-        if !self.store.retry(actor, id).await? {
-            return Err(match self.stands(actor, id).await? {
-                Status::Completed => Error::IsCompleted,
-                live @ (Status::Pending | Status::Running) => Error::IsLive(live, "retried"),
-                // It ended between the two statements.
-                Status::Failed | Status::Cancelled => Error::Busy,
-            });
+        match self.stands(actor, id).await? {
+            Status::Failed | Status::Cancelled => {}
+            Status::Completed => return Err(Error::IsCompleted),
+            live @ (Status::Pending | Status::Running) => return Err(Error::IsLive(live, "retried")),
         }
-        self.slots.queued();
+        let priority = self.store.priority(actor, id).await?.ok_or(Error::Unknown)?;
+        let lane = Lane { tenant: actor.tenant, walker: id.name.clone(), priority };
+        let number = self.lanes.number(&lane).await?;
+        // It counts again, like one that is accepted.
+        let quota = self.quotas.of(actor.tenant).await.map_err(Error::Quotas)?.live_walkers;
+        let room = self.backlog.admit(actor.tenant, &[id.uuid], quota).await;
+        let coming = room.map_err(|refused| match refused {
+            Refused::Full => Error::TooManyWalkers(quota),
+            Refused::Store(error) => Error::Store(error),
+        })?;
+        if !self.store.retry(actor, id, number).await? {
+            // Somebody else's retry came first.
+            return Err(Error::IsLive(self.stands(actor, id).await?, "retried"));
+        }
+        coming.waiting();
+        self.lanes.heard();
+        self.wake.others();
         Ok(())
     }
 
@@ -132,6 +156,19 @@ impl Host {
                 _ => Error::Busy,
             }),
         }
+    }
+
+    /// These waited, and have ended.
+    fn cancelled(&self, actor: &Actor, ids: &[Uuid]) {
+        if ids.is_empty() {
+            return;
+        }
+        self.backlog.cancelled(actor.tenant, ids.len());
+        for id in ids {
+            self.waiters.ended(*id);
+        }
+        // Whose lane is empty now is to hold nobody up.
+        self.lanes.heard();
     }
 
     /// Stops the run of a walker that was marked as cancelled, wherever it is.

@@ -9,18 +9,20 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
-use walker_model::{Limits, WalkerId};
+use walker_model::WalkerId;
 use walker_sandbox::Sandbox;
 
 use crate::access::Actor;
 use crate::config::{Config, Role};
 use crate::follow::follow;
 use crate::identity::Identity;
-use crate::modules::{Catalog, Compiled};
+use crate::modules::{Catalog, Compiled, Spool};
 use crate::queue::{
-    Cancels, HostLease, Slots, Waiters, Writers, announce, claim_due, forget_keys, recover, stop_cancelled,
+    Backlog, Cancels, Claiming, HostLease, Lanes, Slots, Strays, Waiters, Wake, Writers, announce, claim_due,
+    forget_keys, free_strays, hear, keep_size, recover, stop_cancelled, tell,
 };
-use crate::runner::Running;
+use crate::quotas::TenantQuotas;
+use crate::runner::{Running, Turns};
 use crate::store::{self, Store, WalkerView};
 
 /// How often a waiting reader looks for itself, in case another host ran the walker: first so soon, then so that it learns
@@ -49,9 +51,9 @@ pub struct Parts {
     pub sandbox: Sandbox,
     /// Their compiled code.
     pub compiled: Compiled,
-    /// The threads they run on.
-    pub walkers: Handle,
-    /// The settings; `slots` and `limits` count here, the rest is for those who ask.
+    /// Their turns on the threads they run on.
+    pub walkers: Turns,
+    /// The settings; `slots` and `quotas` count here, the rest is for those who ask.
     pub config: Config,
 }
 
@@ -67,15 +69,18 @@ pub struct Host {
     pub config: Config,
     pub(crate) compiled: Compiled,
     pub(crate) sandbox: Sandbox,
-    pub(crate) limits: Limits,
+    pub(crate) quotas: TenantQuotas,
+    pub(crate) backlog: Backlog,
     pub(crate) writers: Writers,
     pub(crate) slots: Slots,
+    pub(crate) lanes: Lanes,
+    pub(crate) wake: Wake,
     pub(crate) lease: HostLease,
     pub(crate) waiters: Waiters,
     pub(crate) running: Running,
     pub(crate) cancels: Cancels,
-    /// The walkers' threads.
-    pub(crate) walkers: Handle,
+    /// The walkers' turns on their threads.
+    pub(crate) walkers: Turns,
     /// The threads of everything else.
     pub(crate) io: Handle,
     backtraces: Cache<(Uuid, u16), Arc<Vec<String>>>,
@@ -105,11 +110,14 @@ impl Host {
                 writers: Writers::start(&store, waiters.clone(), start),
                 identity: Identity::new(store.clone()),
                 catalog: Catalog::new(store.clone()),
-                store,
+                quotas: TenantQuotas::new(store.clone(), config.quotas),
+                backlog: Backlog::new(store.clone(), lease.clone()),
                 compiled,
                 sandbox,
-                limits: config.limits,
                 slots: Slots::new(config.slots),
+                lanes: Lanes::new(store.clone()),
+                wake: Wake::default(),
+                store,
                 config,
                 lease,
                 waiters,
@@ -123,7 +131,8 @@ impl Host {
             }
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(host.lease.clone().keep(host.store.clone()));
+        tasks.spawn(host.lease.clone().keep(host.store.clone(), host.backlog.clone()));
+        tasks.spawn(host.backlog.clone().follow());
         tasks.spawn(recover(host.store.clone(), host.lease.clone(), host.waiters.clone()));
         tasks.spawn(follow(host.clone()));
         tasks.spawn(announce(host.store.clone(), announced));
@@ -134,10 +143,31 @@ impl Host {
             stop_cancelled(stopper.store.clone(), stopper.lease.clone(), &stopper.cancels, stop).await;
         });
         tasks.spawn(add_days(host.store.clone()));
+        tasks.spawn(keep_size(host.store.clone(), host.config.keep_days));
+        tasks.spawn(tell(host.store.clone(), host.lease.clone(), host.wake.clone()));
         if host.runs_async() {
-            let claimer = host.clone();
-            let start = move |claimed, slot| claimer.start_claimed(claimed, slot);
-            tasks.spawn(claim_due(host.store.clone(), host.lease.clone(), host.slots.clone(), start));
+            let (store, lease, lanes, strays) = (&host.store, &host.lease, &host.lanes, Strays::default());
+            tasks.spawn(hear(store.clone(), lease.clone(), lanes.clone()));
+            let runner = host.clone();
+            let running = move || runner.running.ids();
+            tasks.spawn(free_strays(
+                store.clone(),
+                lease.clone(),
+                lanes.clone(),
+                host.waiters.clone(),
+                strays.clone(),
+                running,
+            ));
+            let claiming = Claiming {
+                store: store.clone(),
+                lease: lease.clone(),
+                slots: host.slots.clone(),
+                lanes: lanes.clone(),
+                catalog: host.catalog.clone(),
+                strays,
+            };
+            let starter = host.clone();
+            tasks.spawn(claim_due(claiming, move |claimed, slot| starter.start_claimed(claimed, slot)));
         }
         *host.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         Ok(host)
@@ -184,6 +214,11 @@ impl Host {
             let pause = (began.elapsed() / 8).clamp(FIRST_POLL, WAIT_POLL);
             drop(tokio::time::timeout(left.min(pause), waiter.ended()).await);
         }
+    }
+
+    /// Where uploads are kept while they are looked at.
+    pub(crate) fn spool(&self) -> &Spool {
+        self.compiled.spool()
     }
 
     /// A failed walker's stack, innermost first: `function at file:line`.

@@ -13,17 +13,17 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use walker_sandbox::{ArtifactCache, Jail, JailLimits, Sandbox};
+use walker_sandbox::{ArtifactCache, Jail, Sandbox};
 
 use crate::config::Config;
 use crate::embedded_postgres::{self, EmbeddedPostgres};
 use crate::host::{Host, Parts};
 use crate::identity;
-use crate::modules::Compiled;
+use crate::modules::{Compiled, Spool};
 use crate::store::{self, Store};
 use crate::{http, shutdown};
 
-/// Connections for requests; each is held for one statement. With the queue's own ten this leaves room for several
+/// Connections for requests; each is held for one statement. With the queue's own eleven this leaves room for several
 /// hosts under Postgres' default of a hundred.
 const POOL_SIZE: usize = 10;
 
@@ -124,19 +124,33 @@ async fn with_database(
     let operator = config.operator_token.as_ref().map(|token| token.expose());
     let secrets = identity::first_start(&store, &config.data_dir, operator).await?;
 
+    // The pool has room for what the ceiling lets any tenant be given.
+    let most = config.quotas.ceiling.0.limits;
+    let levels = u32::try_from(most.call_depth).unwrap_or(u32::MAX).max(1);
     let sandbox_config = walker_sandbox::Config {
         // A walker that calls others holds one store for each level.
-        slots: u32::try_from(config.slots).unwrap_or(u32::MAX).saturating_mul(config.limits.call_depth),
+        slots: u32::try_from(config.slots).unwrap_or(u32::MAX).saturating_mul(levels),
+        // No run may have more; 4 GiB is what a memory of 32 bits can have.
+        max_memory_bytes: most.memory_bytes.clamp(1, 4 << 30).next_multiple_of(1 << 16),
+        max_table_elements: u32::try_from(most.table_elements).unwrap_or(u32::MAX).max(1),
+        max_core_instances: u32::try_from(config.core_instances).unwrap_or(u32::MAX),
+        stack_bytes: config.stack_bytes,
         ..walker_sandbox::Config::default()
     };
     let sandbox = Sandbox::new(sandbox_config.clone())?;
     // Where the machine lets us reserve less, fewer run at once.
-    let slots = sandbox.slots().map_or(config.slots, |slots| (slots / config.limits.call_depth.max(1)) as usize);
+    let slots = sandbox.slots().map_or(config.slots, |slots| (slots / levels) as usize);
     let config = Config { slots: config.slots.min(slots.max(1)), ..config.clone() };
     // This very program, even when its file was replaced since.
     let program = std::path::PathBuf::from("/proc/self/exe");
-    let jail_limits = JailLimits { max_module_bytes: config.max_module_bytes, ..JailLimits::default() };
-    let jail = Jail::new(program, sandbox_config, jail_limits);
+    let uploads = config.data_dir.join("uploads");
+    let spool = Spool::open(&uploads).map_err(|source| Error::File {
+        what: "use the folder",
+        path: uploads.clone(),
+        source,
+    })?;
+    let jail = Jail::new(program, sandbox_config, config.jail, uploads);
+    tokio::spawn(tell_walls(jail.clone()));
     let cache = config.data_dir.join("compiled");
     let key = cache_key::load(&config.data_dir)?;
     let disk = ArtifactCache::open(&cache, key, sandbox.fingerprint()).map_err(|source| Error::File {
@@ -144,11 +158,11 @@ async fn with_database(
         path: cache,
         source,
     })?;
-    let compiled = Compiled::new(store.clone(), sandbox.clone(), jail, disk, config.module_cache_bytes);
+    let compiled = Compiled::new(store.clone(), sandbox.clone(), jail, disk, spool, config.module_cache_bytes);
 
     let walkers = threads::Walkers::start(config.threads)
         .map_err(|source| Error::System { what: "start the walkers' threads", source })?;
-    let parts = Parts { store, sandbox, compiled, walkers: walkers.handle(), config: config.clone() };
+    let parts = Parts { store, sandbox, compiled, walkers: walkers.turns(), config: config.clone() };
     let host = Host::start(parts).await?;
 
     let url = format!("http://{address}");
@@ -162,6 +176,21 @@ async fn with_database(
     host.stop(config.grace).await;
     drop(walkers);
     Ok(())
+}
+
+/// Says once what stands around the children that read modules, and what this machine cannot put up.
+async fn tell_walls(jail: Jail) {
+    match jail.walls().await {
+        Ok(walls) if walls.missing.is_empty() => {
+            tracing::info!("modules are read in a jail: {}", walls.standing.join("; "));
+        }
+        Ok(walls) => tracing::info!(
+            "modules are read in a jail: {}; missing on this machine, see SECURITY.md: {}",
+            walls.standing.join("; "),
+            walls.missing.join("; ")
+        ),
+        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the jail for modules does not work"),
+    }
 }
 
 /// Answers requests until the signal, then those under way.

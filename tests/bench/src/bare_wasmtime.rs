@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{anyhow, ensure};
-use walker_sandbox::Config;
+use walker_sandbox::{Config, PagemapScan};
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
-use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig, Store};
+use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig, Store, Trap};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::sandbox::{AFTER, BEFORE, Side};
+use crate::sandbox::{AFTER, SPIN_FUEL, Side, Subject};
 use contract::exports::walker::guest::guest::Invocation;
 use contract::walker::guest::{lifecycle, run, types, walkers};
 
@@ -36,21 +36,54 @@ const FUEL: u64 = 20_000_000_000;
 /// What the sandbox adds to the guest's own stack.
 const HOST_STACK_BYTES: usize = 1 << 20;
 
-/// The walker, compiled and linked.
-pub(crate) struct BareWasmtime {
-    engine: Engine,
-    pre: contract::ModulePre<State>,
-    clock: Arc<AtomicBool>,
+/// What bounds a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metering {
+    /// Nothing: how fast the code could be.
+    None,
+    /// A budget of fuel, and nothing that could end or interrupt a run before that.
+    Fuel,
+    /// The same, giving way to others each time so much was burnt.
+    YieldingFuel,
+    /// Only epochs: time, but no budget.
+    Epochs,
+    /// What the sandbox has.
+    FuelAndEpochs,
 }
 
-impl BareWasmtime {
-    /// Compiles a module, core or component, and starts the epochs' clock.
-    pub(crate) fn new(wasm: &[u8]) -> anyhow::Result<Self> {
-        let config = Config::default();
-        let (engine, pre) = link(&config, &component(wasm)?).map_err(anyhow)?;
-        let clock = Arc::new(AtomicBool::new(true));
+impl Metering {
+    /// Sets an engine up for it.
+    pub(crate) fn set(self, settings: &mut wasmtime::Config) {
+        settings.consume_fuel(!matches!(self, Self::None | Self::Epochs));
+        settings.epoch_interruption(matches!(self, Self::Epochs | Self::FuelAndEpochs));
+    }
+
+    /// Sets a store up for it.
+    pub(crate) fn bound<T>(self, store: &mut Store<T>, fuel: u64) -> wasmtime::Result<()> {
+        if !matches!(self, Self::None | Self::Epochs) {
+            store.set_fuel(fuel)?;
+        }
+        match self {
+            Self::YieldingFuel => store.fuel_async_yield_interval(Some(YIELD_FUEL))?,
+            Self::Epochs | Self::FuelAndEpochs => store.epoch_deadline_async_yield_and_update(1),
+            Self::None | Self::Fuel => {}
+        }
+        Ok(())
+    }
+}
+
+/// About what burns in one tick.
+const YIELD_FUEL: u64 = 2_000_000;
+
+/// Moves an engine's epochs on until it is dropped.
+pub(crate) struct Clock(Arc<AtomicBool>);
+
+impl Clock {
+    /// Starts it.
+    pub(crate) fn start(engine: &Engine) -> anyhow::Result<Self> {
+        let goes = Arc::new(AtomicBool::new(true));
         std::thread::Builder::new().name("bare-epochs".into()).spawn({
-            let (engine, goes, tick) = (engine.clone(), clock.clone(), Duration::from_micros(config.tick_us));
+            let (engine, goes, tick) = (engine.clone(), goes.clone(), Duration::from_micros(Config::default().tick_us));
             move || {
                 while goes.load(Ordering::Relaxed) {
                     std::thread::sleep(tick);
@@ -58,32 +91,60 @@ impl BareWasmtime {
                 }
             }
         })?;
-        Ok(Self { engine, pre, clock })
-    }
-
-    /// One run in a store of its own: the walker's fields, and what it said.
-    async fn call(&self) -> wasmtime::Result<(Result<String, String>, State)> {
-        let mut store = Store::new(&self.engine, State::default());
-        store.set_fuel(FUEL)?;
-        store.epoch_deadline_async_yield_and_update(1);
-        let guest = self.pre.instantiate_async(&mut store).await?;
-        let root = "n::0190a4f7-3f00-7000-8000-000000000000";
-        let invocation = Invocation {
-            walker: "sample".into(),
-            id: "w:sample:0190a4f7-3f00-7000-8000-000000000001".into(),
-            node_id: root.into(),
-            root_id: root.into(),
-            attempt: 1,
-            fields: BEFORE.into(),
-            custom: None,
-        };
-        let fields = guest.walker_guest_guest().call_run(&mut store, &invocation).await?;
-        Ok((fields, store.into_data()))
+        Ok(Self(goes))
     }
 }
 
-fn link(config: &Config, component: &[u8]) -> wasmtime::Result<(Engine, contract::ModulePre<State>)> {
-    let engine = Engine::new(&settings(config))?;
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The walker, compiled and linked.
+pub(crate) struct BareWasmtime {
+    subject: Subject,
+    metering: Metering,
+    engine: Engine,
+    pre: contract::ModulePre<State>,
+    _clock: Clock,
+}
+
+impl BareWasmtime {
+    /// Compiles the walker's module and starts the epochs' clock.
+    pub(crate) fn new(subject: Subject, metering: Metering, pagemap_scan: PagemapScan) -> anyhow::Result<Self> {
+        let config = Config { pagemap_scan, ..Config::default() };
+        let wasm = walker_harness::module(subject.parts().0);
+        let (engine, pre) = link(&config, metering, &component(&wasm)?).map_err(anyhow)?;
+        Ok(Self { subject, metering, _clock: Clock::start(&engine)?, engine, pre })
+    }
+
+    /// One run: the walker's fields.
+    async fn call(&self, store: &mut Store<State>) -> wasmtime::Result<Result<String, String>> {
+        let fuel = if self.subject == Subject::Spins { SPIN_FUEL } else { FUEL };
+        self.metering.bound(store, fuel)?;
+        let guest = self.pre.instantiate_async(&mut *store).await?;
+        let (_, name, fields) = self.subject.parts();
+        let root = "n::0190a4f7-3f00-7000-8000-000000000000";
+        let invocation = Invocation {
+            walker: name.into(),
+            id: format!("w:{name}:0190a4f7-3f00-7000-8000-000000000001"),
+            node_id: root.into(),
+            root_id: root.into(),
+            attempt: 1,
+            fields: fields.into(),
+            custom: None,
+        };
+        guest.walker_guest_guest().call_run(store, &invocation).await
+    }
+}
+
+fn link(
+    config: &Config,
+    metering: Metering,
+    component: &[u8],
+) -> wasmtime::Result<(Engine, contract::ModulePre<State>)> {
+    let engine = Engine::new(&settings(config, metering))?;
     let component = Component::new(&engine, component)?;
     component.initialize_copy_on_write_image()?;
     let mut linker = Linker::new(&engine);
@@ -100,16 +161,18 @@ fn anyhow(error: wasmtime::Error) -> anyhow::Error {
     anyhow!("bare wasmtime failed: {error:?}")
 }
 
-impl Drop for BareWasmtime {
-    fn drop(&mut self) {
-        self.clock.store(false, Ordering::Relaxed);
-    }
-}
-
 impl Side for BareWasmtime {
     async fn run(&self) -> anyhow::Result<()> {
-        let (fields, State { reports, saved, .. }) = self.call().await.map_err(anyhow)?;
-        let is_right = fields.as_deref() == Ok(AFTER) && reports.len() == 1 && saved.as_deref() == Some(AFTER);
+        let mut store = Store::new(&self.engine, State::default());
+        let fields = self.call(&mut store).await;
+        let State { reports, saved, .. } = store.into_data();
+        let is_right = match (self.subject, &fields) {
+            (Subject::Sample, Ok(fields)) => {
+                fields.as_deref() == Ok(AFTER) && reports.len() == 1 && saved.as_deref() == Some(AFTER)
+            }
+            (Subject::Spins, Err(error)) => error.downcast_ref() == Some(&Trap::OutOfFuel),
+            _ => false,
+        };
         ensure!(is_right, "the walker ended otherwise than it should: {fields:?}, {reports:?}, {saved:?}");
         Ok(())
     }
@@ -175,7 +238,7 @@ fn unused() -> types::Problem {
     types::Problem { code: "unused".into(), message: "`sample` does not ask for this".into() }
 }
 
-fn settings(config: &Config) -> wasmtime::Config {
+fn settings(config: &Config, metering: Metering) -> wasmtime::Config {
     let guest_stack = config.stack_bytes as usize;
     let mut cost = OperatorCost::default();
     cost.variable.memory_grow_per_page = u8::MAX;
@@ -183,13 +246,12 @@ fn settings(config: &Config) -> wasmtime::Config {
     settings
         .concurrency_support(false)
         .cranelift_nan_canonicalization(true)
-        .consume_fuel(true)
         .operator_cost(cost)
-        .epoch_interruption(true)
         .max_wasm_stack(guest_stack)
         .async_stack_size(guest_stack + HOST_STACK_BYTES)
         .memory_init_cow(true)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
+    metering.set(&mut settings);
     settings
 }
 
@@ -204,7 +266,11 @@ fn pool(config: &Config) -> PoolingAllocationConfig {
         .table_elements(config.max_table_elements as usize)
         .linear_memory_keep_resident(config.keep_resident_bytes as usize)
         .table_keep_resident(config.keep_resident_bytes as usize)
-        .pagemap_scan(if swap_is_off() { Enabled::Auto } else { Enabled::No });
+        .pagemap_scan(if config.pagemap_scan == PagemapScan::Auto && swap_is_off() {
+            Enabled::Auto
+        } else {
+            Enabled::No
+        });
     pool
 }
 

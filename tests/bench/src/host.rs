@@ -49,6 +49,13 @@ impl Folder {
         Ok(format!("postgresql://walker@/walker?host={}", socket_dir.display()))
     }
 
+    /// Writes a settings file.
+    pub(crate) fn settings(&self, text: &str) -> anyhow::Result<PathBuf> {
+        let path = self.0.join("walker.toml");
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
     /// A second folder, whose host has its compiled modules as this one's has.
     pub(crate) fn beside(&self) -> anyhow::Result<Self> {
         let beside = Self(self.0.join("beside"));
@@ -85,6 +92,8 @@ pub(crate) struct Host {
     pub(crate) address: String,
     /// Of the tenant's key.
     pub(crate) token: String,
+    /// The operator's.
+    pub(crate) operator: String,
     child: Child,
 }
 
@@ -120,7 +129,8 @@ impl Host {
         };
         let client: Value = serde_json::from_slice(&fs::read(folder.data().join("client.json"))?)?;
         let token = client["token"].as_str().context("client.json holds no token")?.to_owned();
-        Ok(Self { started_in, address, token, child })
+        let operator = fs::read_to_string(folder.data().join("operator-token"))?.trim().to_owned();
+        Ok(Self { started_in, address, token, operator, child })
     }
 
     /// Its process.

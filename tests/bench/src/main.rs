@@ -5,16 +5,22 @@
 
 mod bare_postgres;
 mod bare_wasmtime;
+mod canary;
 mod connection;
 mod database;
 mod host;
 mod idle;
 mod lifecycle;
+mod limits;
+mod neighbours;
 mod post;
 mod process;
 mod report;
 mod sandbox;
 mod stats;
+mod tight_loops;
+mod volume;
+mod wake;
 
 use std::time::Duration;
 
@@ -35,24 +41,99 @@ struct Plan {
     load: Duration,
     /// How often the host is started.
     starts: usize,
+    /// How often slots are used again while runs look for what others left.
+    reuses: usize,
+    /// How many walkers are put through one host, to see what they leave.
+    lives: i64,
 }
 
-/// About three minutes.
-const FULL: Plan = Plan { rounds: 5, turn: Duration::from_millis(1_500), load: Duration::from_secs(4), starts: 5 };
-/// About half a minute: says whether it works, not how fast.
-const QUICK: Plan = Plan { rounds: 1, turn: Duration::from_millis(1_000), load: Duration::from_secs(2), starts: 1 };
+/// About ten minutes.
+const FULL: Plan = Plan {
+    rounds: 5,
+    turn: Duration::from_millis(1_500),
+    load: Duration::from_secs(4),
+    starts: 5,
+    reuses: 1_000_000,
+    lives: volume::FULL,
+};
+/// About a minute: says whether it works, not how fast.
+const QUICK: Plan = Plan {
+    rounds: 1,
+    turn: Duration::from_millis(1_000),
+    load: Duration::from_secs(2),
+    starts: 1,
+    reuses: 20_000,
+    lives: volume::QUICK,
+};
+
+/// What can be measured alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Section {
+    Sandbox,
+    Limits,
+    Loops,
+    Canary,
+    Host,
+    Neighbours,
+    Wake,
+    Volume,
+}
+
+/// The last one takes too long to be a part of the whole.
+const SECTIONS: [(&str, Section); 8] = [
+    ("sandbox", Section::Sandbox),
+    ("limits", Section::Limits),
+    ("loops", Section::Loops),
+    ("canary", Section::Canary),
+    ("host", Section::Host),
+    ("neighbours", Section::Neighbours),
+    ("wake", Section::Wake),
+    ("volume", Section::Volume),
+];
 
 fn main() -> anyhow::Result<()> {
-    let plan = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
-        [] => FULL,
-        [only] if only == "--quick" => QUICK,
-        other => bail!("expected nothing or --quick, got {other:?}"),
-    };
+    let mut plan = FULL;
+    let mut wanted = Vec::new();
+    for argument in std::env::args().skip(1) {
+        match SECTIONS.iter().find(|(name, _)| *name == argument) {
+            Some((_, section)) => wanted.push(*section),
+            None if argument == "--quick" => plan = QUICK,
+            None => {
+                let names = SECTIONS.map(|(name, _)| name).join(", ");
+                bail!("expected --quick or any of {names}; got {argument:?}")
+            }
+        }
+    }
+    if wanted.is_empty() {
+        wanted = SECTIONS.map(|(_, section)| section).to_vec();
+        wanted.retain(|section| *section != Section::Volume);
+    }
     let threads = std::thread::available_parallelism().context("cannot count the cores")?.get();
     report::machine(threads);
     let runtime = tokio::runtime::Runtime::new().context("cannot start the measuring threads")?;
-    sandbox::measure(plan, threads, &runtime)?;
-    runtime.block_on(measure_host(plan))
+    for section in wanted {
+        match section {
+            Section::Sandbox => sandbox::measure(plan, threads, &runtime)?,
+            Section::Limits => limits::measure(plan, threads, &runtime)?,
+            Section::Loops => tight_loops::measure(plan, &runtime)?,
+            Section::Canary => canary::measure(plan, threads, &runtime)?,
+            Section::Host => runtime.block_on(measure_host(plan))?,
+            Section::Neighbours => runtime.block_on(neighbours::measure(plan, threads))?,
+            Section::Wake => runtime.block_on(wake::measure(plan))?,
+            Section::Volume => runtime.block_on(measure_volume(plan))?,
+        }
+    }
+    Ok(())
+}
+
+async fn measure_volume(plan: Plan) -> anyhow::Result<()> {
+    let folder = host::Folder::new()?;
+    let host = host::Host::start(&folder).await?;
+    host.publish().await?;
+    let database = database::Database::of(&folder).await?;
+    volume::measure(&host, &database, plan.lives).await?;
+    idle::after_load(&host)?;
+    host.stop().await
 }
 
 async fn measure_host(plan: Plan) -> anyhow::Result<()> {

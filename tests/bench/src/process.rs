@@ -11,6 +11,13 @@ pub(crate) fn cpu(pid: u32) -> anyhow::Result<f64> {
     Ok(stat(pid).with_context(|| format!("cannot read what process {pid} used"))?.cpu)
 }
 
+/// The processor time that this thread has used, in seconds: what it waited for a processor does not count.
+pub(crate) fn thread_cpu() -> anyhow::Result<f64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").context("cannot read what this thread used")?;
+    let ns: f64 = text.split_whitespace().next().and_then(|ns| ns.parse().ok()).context("schedstat is empty")?;
+    Ok(ns / 1e9)
+}
+
 /// The same of a process and its living children together.
 pub(crate) fn family_cpu(pid: u32) -> anyhow::Result<f64> {
     let others = fs::read_dir("/proc").context("cannot list the processes")?.flatten();

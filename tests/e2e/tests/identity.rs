@@ -70,6 +70,7 @@ async fn without_a_valid_token_nothing_can_be_told_apart() {
             ("GET", "/tenants"),
             ("POST", "/tenants"),
             ("GET", "/tenants/default"),
+            ("PATCH", "/tenants/default"),
             ("POST", "/tenants/default/keys"),
         ] {
             let answer = client.send(client.request(method.parse().unwrap(), path)).await;

@@ -15,6 +15,26 @@ fn has_exactly(value: &Value, expect: &[&str]) {
     assert_eq!(found, expect, "{value}");
 }
 
+/// What a run's usage and limits say, under the same keys.
+const LIMITS: &[&str] = &[
+    "fuel",
+    "time_ms",
+    "memory_peak_bytes",
+    "table_elements",
+    "reports",
+    "report_bytes",
+    "fields_bytes",
+    "custom_bytes",
+    "log_bytes",
+    "log_bytes_per_second",
+    "host_calls",
+    "host_call_bytes",
+    "handles",
+    "spawns",
+    "spawn_depth",
+    "call_depth",
+];
+
 /// Holds an answer of `GET /walkers/{id}` to its documented shape; answers its walker.
 #[track_caller]
 fn walker(answer: &Answer) -> Value {
@@ -36,7 +56,7 @@ fn walker(answer: &Answer) -> Value {
         let (kind, uuid) = schedule[node].as_str().unwrap().split_at("n::".len());
         assert!(kind == "n::" && uuid.len() == 36, "{walker}");
     }
-    has_exactly(run, &["attempt", "finished_date", "duration_ms", "module", "usage", "failure"]);
+    has_exactly(run, &["attempt", "finished_date", "duration_ms", "module", "usage", "limits", "failure"]);
     has_exactly(&run["module"], &["name", "version", "sha256"]);
     assert_eq!(run["module"]["sha256"].as_str().unwrap().len(), 64, "{walker}");
     assert!(run["module"]["version"].is_u64() && run["attempt"].is_u64(), "{walker}");
@@ -45,15 +65,19 @@ fn walker(answer: &Answer) -> Value {
         for unset in [&schedule["http_status"], &schedule["error"], &run["finished_date"], &run["duration_ms"]] {
             assert_eq!(unset, &Value::Null, "{walker}");
         }
-        assert_eq!((&run["usage"], &run["failure"]), (&Value::Null, &Value::Null), "{walker}");
+        assert_eq!((&run["usage"], &run["limits"]), (&Value::Null, &Value::Null), "{walker}");
+        assert_eq!(run["failure"], Value::Null, "{walker}");
         assert_eq!(schedule["executed_date"].is_null(), status == "pending", "{walker}");
         return walker;
     }
     scene::time(&schedule["executed_date"]);
     scene::time(&run["finished_date"]);
     assert!(schedule["http_status"].is_u64() && run["duration_ms"].is_f64(), "{walker}");
-    has_exactly(&run["usage"], &["fuel", "memory_peak_bytes", "log_bytes"]);
-    assert!(run["usage"].as_object().unwrap().values().all(Value::is_u64), "{walker}");
+    has_exactly(&run["usage"], LIMITS);
+    has_exactly(&run["limits"], LIMITS);
+    for both in [&run["usage"], &run["limits"]] {
+        assert!(both.as_object().unwrap().values().all(Value::is_u64), "{walker}");
+    }
     assert_eq!(schedule["error"].is_string(), status == "failed", "{walker}");
     match status {
         "failed" => {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,7 +43,25 @@ pub struct Host {
     options: Options,
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    id: Arc<AtomicI32>,
     readers: Vec<JoinHandle<()>>,
+}
+
+/// Where a host lives when it does not run: what it needs to be started again.
+#[derive(Clone)]
+pub struct Home {
+    data_dir: Arc<DataDir>,
+    options: Options,
+}
+
+impl Home {
+    /// Starts a host there.
+    ///
+    /// # Errors
+    /// What it said when it ended instead, as it does when its database is away.
+    pub async fn start(&self) -> Result<Host, String> {
+        Host::try_start_in(self.data_dir.clone(), self.options.clone()).await
+    }
 }
 
 impl Host {
@@ -61,6 +80,10 @@ impl Host {
     }
 
     async fn start_in(data_dir: Arc<DataDir>, options: Options) -> Self {
+        Self::try_start_in(data_dir, options).await.unwrap_or_else(|log| panic!("the host did not start:\n{log}"))
+    }
+
+    async fn try_start_in(data_dir: Arc<DataDir>, options: Options) -> Result<Self, String> {
         let config = data_dir.folder().join("walker.toml");
         std::fs::write(&config, &options.config).unwrap();
         let mut command = Command::new(binary());
@@ -84,22 +107,46 @@ impl Host {
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let kept = log.clone();
+        let id: Arc<AtomicI32> = Arc::default();
+        let (kept, told) = (log.clone(), id.clone());
         let mut readers = vec![tokio::spawn(async move {
             let mut lines = stderr.lines();
             while let Ok(Some(line)) = lines.next_line().await {
+                if let Some(id) = told_id(&line) {
+                    told.store(id, Ordering::Release);
+                }
                 kept.lock().unwrap().push(line);
             }
         })];
         let url = match tokio::time::timeout(START, listening(stdout, &mut readers)).await {
             Ok(Some(url)) => url,
-            _ => panic!("the host did not start:\n{}", log.lock().unwrap().join("\n")),
+            _ => return Err(log.lock().unwrap().join("\n")),
         };
         let client: Value =
             serde_json::from_slice(&std::fs::read(data_dir.path().join("client.json")).unwrap()).unwrap();
         assert_eq!(client["url"], url.as_str());
         let client = Client::new(&url, client["token"].as_str());
-        Self { url, client, data_dir, options, child, log, readers }
+        Ok(Self { url, client, data_dir, options, child, log, id, readers })
+    }
+
+    /// Where it lives.
+    pub fn home(&self) -> Home {
+        Home { data_dir: self.data_dir.clone(), options: self.options.clone() }
+    }
+
+    /// Its number among the hosts, as it last told; another one after it was taken for dead.
+    pub fn id(&self) -> i32 {
+        self.id.load(Ordering::Acquire)
+    }
+
+    /// Stops its process where it stands, as a machine does that is suspended.
+    pub fn pause(&self) {
+        kill_process(self.pid(), Signal::STOP).unwrap();
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
     }
 
     /// How it was started; a host that is given the same shares its database.
@@ -174,6 +221,12 @@ impl Host {
     pub fn command(&self) -> Command {
         command(self.data_dir.folder())
     }
+}
+
+/// The number in the line by which a host tells it.
+fn told_id(line: &str) -> Option<i32> {
+    let (_, rest) = line.split_once(r#""host":"#)?;
+    rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The command line in a folder, told nothing by the environment. It ends with whoever started it.

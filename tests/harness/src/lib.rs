@@ -7,9 +7,13 @@ mod client;
 mod data_dir;
 mod host;
 mod postgres;
+mod proxy;
+mod server;
 mod wasm;
 
 pub use client::{Answer, Client};
-pub use host::{Host, Options, binary, command};
+pub use host::{Home, Host, Options, binary, command};
 pub use postgres::Cluster;
+pub use proxy::{Proxy, Way};
+pub use server::Server;
 pub use wasm::{module, repository};

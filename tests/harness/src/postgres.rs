@@ -52,32 +52,13 @@ impl Cluster {
     }
 
     fn launch() -> Self {
-        let bin = binaries();
-        // Short, since a socket's path has at most 107 bytes.
-        let dir = PathBuf::from(format!("/tmp/walker-test-{}", std::process::id()));
-        std::fs::create_dir(&dir).expect("makes a directory for the test cluster");
-        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).expect("keeps others out");
-        let run_as = unprivileged();
-        if let Some((uid, gid)) = run_as {
-            chown(&dir, Some(uid), Some(gid)).expect("hands the directory over");
-        }
-        let command = |program: &Path| {
-            let mut command = Command::new(program);
-            command.current_dir(&dir);
-            if let Some((uid, gid)) = run_as {
-                command.uid(uid).gid(gid);
-            }
-            command
-        };
-        let made = command(&bin.join("initdb"))
-            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-D"])
-            .arg(dir.join("data"))
-            .output()
-            .expect("runs initdb");
-        assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
-        let mut keeper = command(Path::new("/bin/sh"))
+        let place = initialize("");
+        let mut keeper = place
+            .command(Path::new("/bin/sh"))
             .args(["-c", KEEPER, "sh"])
-            .args([&bin, &dir])
+            .args([&place.bin, &place.dir])
+            // Whoever ends the test with all that belongs to it (Ctrl-C, `timeout`) must not end its keeper, too.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -86,16 +67,14 @@ impl Cluster {
         let mut said = String::new();
         let mut lines = BufReader::new(keeper.stdout.take().expect("its standard output is a pipe"));
         lines.read_line(&mut said).expect("hears from the keeper");
-        let log = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
+        let log = || std::fs::read_to_string(place.dir.join("log")).unwrap_or_default();
         assert_eq!(said, "ready\n", "Postgres did not start: {}", log());
-        Self { socket_dir: dir, _keeper: keeper }
+        Self { socket_dir: place.dir, _keeper: keeper }
     }
 
     /// How to connect to a database as the superuser.
     pub fn config(&self, database: &str) -> Config {
-        let mut config = Config::new();
-        config.host_path(&self.socket_dir).user("postgres").dbname(database);
-        config
+        config_for(&self.socket_dir, database)
     }
 
     /// Creates a database of this name.
@@ -107,6 +86,55 @@ impl Cluster {
         drop(client);
         driver.await.expect("the driver ends").expect("the connection closes");
     }
+}
+
+/// How to connect as the superuser to a database of the cluster whose socket is in `socket_dir`.
+pub(crate) fn config_for(socket_dir: &Path, database: &str) -> Config {
+    let mut config = Config::new();
+    config.host_path(socket_dir).user("postgres").dbname(database);
+    config
+}
+
+/// A cluster on the disk that nothing runs on yet.
+pub(crate) struct Place {
+    pub(crate) bin: PathBuf,
+    /// Holds `data`, `log` and the socket.
+    pub(crate) dir: PathBuf,
+    run_as: Option<(u32, u32)>,
+}
+
+impl Place {
+    /// A program, run there by whom Postgres lets run it.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.dir);
+        if let Some((uid, gid)) = self.run_as {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+}
+
+/// Makes a cluster; `name` tells it from the others of this process.
+pub(crate) fn initialize(name: &str) -> Place {
+    let bin = binaries();
+    // Short, since a socket's path has at most 107 bytes.
+    let dir = PathBuf::from(format!("/tmp/walker-test-{}{name}", std::process::id()));
+    std::fs::create_dir(&dir).expect("makes a directory for the test cluster");
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).expect("keeps others out");
+    let run_as = unprivileged();
+    if let Some((uid, gid)) = run_as {
+        chown(&dir, Some(uid), Some(gid)).expect("hands the directory over");
+    }
+    let place = Place { bin, dir, run_as };
+    let made = place
+        .command(&place.bin.join("initdb"))
+        .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-D"])
+        .arg(place.dir.join("data"))
+        .output()
+        .expect("runs initdb");
+    assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+    place
 }
 
 /// Where `WALKER_POSTGRES_BIN` says, else where Debian keeps the newest installed server, else wherever `initdb` is in the path.

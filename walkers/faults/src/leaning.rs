@@ -143,6 +143,43 @@ impl Starts {
     }
 }
 
+/// Spawns one of its own kind, without end; reports its generation, and why it could not spawn another.
+#[walker(async)]
+struct SpawnsItself {
+    /// How many came before it.
+    #[has(default = 0)]
+    generation: u32,
+}
+
+#[walker]
+impl SpawnsItself {
+    #[entry]
+    fn enter(&self, _here: &Root, run: &mut Run) -> Result<()> {
+        let next = run.spawn(&Self { generation: self.generation + 1 });
+        let refused = next.err().map(|error| json!({"code": error.code(), "message": error.to_string()}));
+        run.report(json!({"generation": self.generation, "refused": refused}))
+    }
+}
+
+/// Lowers its own limits; spawns until it is refused, and goes on.
+#[walker(async, timeout = "5s", memory = "16MiB", fuel = 1_000_000_000, log = "1KiB", reports = 2, host_calls = 50, spawns = 3)]
+struct Modest {}
+
+#[walker]
+impl Modest {
+    #[entry]
+    fn enter(&self, _here: &Root, run: &mut Run) -> Result<()> {
+        let mut spawned = 0;
+        let refused = loop {
+            match run.spawn(&EchoLater { value: json!(spawned) }) {
+                Ok(_) => spawned += 1,
+                Err(error) => break error,
+            }
+        };
+        run.report(json!({"spawned": spawned, "code": refused.code(), "message": refused.to_string()}))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use walker_sdk::testing::{self, World};

@@ -10,6 +10,7 @@ use walker_model::Json;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::abort::Abort;
+use crate::failure::too_much;
 use crate::state::State;
 use crate::{Problem, Refusal, Reply, Request};
 
@@ -94,18 +95,17 @@ impl State {
         Ok(self.leash.wait(self.effects.perform(request)).await??)
     }
 
-    /// Holds fields to their budget.
-    fn check_fields(&self, fields: &str) -> Result<(), Abort> {
-        over(fields.len() as u64, self.limits.fields_bytes, "bytes of fields")
+    /// Holds the run's own fields to their budget.
+    fn check_fields(&mut self, fields: &str) -> Result<(), Abort> {
+        over(fields.len() as u64, self.limits.fields_bytes, "bytes of fields", "fields_bytes")?;
+        self.said.fields_bytes = self.said.fields_bytes.max(fields.len() as u64);
+        Ok(())
     }
 }
 
 /// Ends the run where a budget is exceeded.
-fn over(used: u64, limit: u64, what: &str) -> Result<(), Abort> {
-    if used > limit {
-        return Err(Abort::Output(format!("produced more than its {limit} {what}")));
-    }
-    Ok(())
+fn over(used: u64, limit: u64, what: &str, name: &str) -> Result<(), Abort> {
+    if used > limit { Err(Abort::Output(too_much(limit, what, name))) } else { Ok(()) }
 }
 
 /// An effect's answer to another question: the floor above is wrong, not the guest.

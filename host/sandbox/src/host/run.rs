@@ -9,11 +9,11 @@ use crate::{Reply, Request};
 
 impl run::Host for State {
     fn report(&mut self, value: String) -> Result<(), Refused> {
-        self.count_call("run.report")?;
+        self.count_call("run.report", value.len())?;
         let reports = self.said.reports.len() as u64 + 1;
-        over(reports, self.limits.reports, "reports")?;
+        over(reports, self.limits.reports, "reports", "reports")?;
         let report_bytes = self.said.report_bytes.saturating_add(value.len() as u64);
-        over(report_bytes, self.limits.report_bytes, "bytes of reports")?;
+        over(report_bytes, self.limits.report_bytes, "bytes of reports", "report_bytes")?;
         let report = json(value)?;
         self.said.report_bytes += report.len() as u64;
         self.said.reports.push(report);
@@ -21,7 +21,7 @@ impl run::Host for State {
     }
 
     async fn save(&mut self, fields: String) -> Result<(), Refused> {
-        self.count_call("run.save")?;
+        self.count_call("run.save", fields.len())?;
         self.check_fields(&fields)?;
         let fields = json(fields)?;
         let request = Request::Save { fields: fields.clone(), reports: self.said.reports.clone() };
@@ -35,7 +35,7 @@ impl run::Host for State {
     }
 
     fn set_http_status(&mut self, status: u16) -> Result<(), Refused> {
-        self.count_call("run.set-http-status")?;
+        self.count_call("run.set-http-status", 0)?;
         if !(100..=599).contains(&status) {
             let message = format!("{status} is not an HTTP status; set one from 100 to 599");
             return Err(problem("http_status.invalid", message));
@@ -45,9 +45,11 @@ impl run::Host for State {
     }
 
     fn set_custom(&mut self, value: String) -> Result<(), Refused> {
-        self.count_call("run.set-custom")?;
-        over(value.len() as u64, self.limits.custom_bytes, "bytes of custom value")?;
-        self.said.custom = Some(json(value)?);
+        self.count_call("run.set-custom", value.len())?;
+        over(value.len() as u64, self.limits.custom_bytes, "bytes of custom value", "custom_bytes")?;
+        let custom = json(value)?;
+        self.said.custom_bytes = self.said.custom_bytes.max(custom.len() as u64);
+        self.said.custom = Some(custom);
         Ok(())
     }
 }

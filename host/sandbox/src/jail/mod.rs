@@ -2,31 +2,36 @@
 //!
 //! Parsing, compiling and resolving happen in the child only; nothing of a module is parsed here.
 
+mod attempts;
 mod child;
+mod walls;
 mod wire;
 
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::str::FromStr;
 use std::time::Duration;
-use std::{fmt, io};
 
-use bytes::Bytes;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use walker_model::{Definition, Frame};
 
-use crate::{Artifact, Config, SourceLine};
+use crate::{Artifact, Bounds, Config, SourceLine};
+pub use attempts::Attempt;
 pub use child::jail_main;
 use child::{Answer, Instructions};
+pub use walls::Walls;
 
-/// Native code is a few times as large as WebAssembly; beyond this the child is not believed.
-const MAX_GROWTH: u64 = 32;
-/// What the smallest answers may take.
-const MIN_ANSWER_BYTES: u64 = 64 << 20;
+/// Somebody waits for a backtrace, and can do without lines: a hostile module may not make that long.
+const SYMBOLIZE_CPU_SECONDS: u64 = 5;
+const SYMBOLIZE_WALL_SECONDS: u64 = 10;
+/// The module, its component, and what their debug information indexes to.
+const SYMBOLIZE_MEMORY_BYTES: u64 = 512 << 20;
 /// How much of what a dying child says is kept.
 const MAX_COMPLAINT_BYTES: u64 = 4 << 10;
 
@@ -42,6 +47,10 @@ pub struct JailLimits {
     pub wall_seconds: u64,
     /// The largest upload, in bytes.
     pub max_module_bytes: u64,
+    /// The largest file that the child may write: native code, and images of initial memory.
+    pub artifact_bytes: u64,
+    /// How much an upload may hold of what costs when it is compiled.
+    pub bounds: Bounds,
 }
 
 impl Default for JailLimits {
@@ -54,6 +63,9 @@ impl Default for JailLimits {
             wall_seconds: 120,
             // The same are 2 to 20 MB.
             max_module_bytes: 64 << 20,
+            // Native code is three to six times as large as WebAssembly.
+            artifact_bytes: 512 << 20,
+            bounds: Bounds::default(),
         }
     }
 }
@@ -64,6 +76,7 @@ pub struct Jail {
     program: PathBuf,
     config: Config,
     limits: JailLimits,
+    folder: PathBuf,
 }
 
 /// A module that may run.
@@ -94,64 +107,45 @@ pub enum AdmitError {
 pub struct JailFault(String);
 
 /// What a child is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Order {
     Admit,
     Symbolize,
-}
-
-impl fmt::Display for Order {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Admit => "admit",
-            Self::Symbolize => "symbolize",
-        })
-    }
-}
-
-impl FromStr for Order {
-    type Err = io::Error;
-
-    fn from_str(text: &str) -> io::Result<Self> {
-        match text {
-            "admit" => Ok(Self::Admit),
-            "symbolize" => Ok(Self::Symbolize),
-            other => Err(io::Error::other(format!("the jail knows no order {other:?}"))),
-        }
-    }
+    Inspect,
+    Attempt,
 }
 
 impl Jail {
     /// A jail that runs `program jail …`; the program's hidden subcommand must call [`jail_main`].
     ///
     /// `config` must be the one that the [`crate::Sandbox`] was made with: code compiled under another is not loaded.
-    pub fn new(program: PathBuf, config: Config, limits: JailLimits) -> Self {
-        Self { program, config, limits }
+    /// What children write lies in `folder`, in files without names.
+    pub fn new(program: PathBuf, config: Config, limits: JailLimits, folder: PathBuf) -> Self {
+        Self { program, config, limits, folder }
     }
 
-    /// Checks and compiles a module, and asks it what it defines.
+    /// Checks and compiles a module, and asks it what it defines. Nothing of the module is held in memory here.
     ///
     /// # Errors
     /// When the module may not run here, or the jail did not work.
-    pub async fn admit(&self, wasm: Bytes) -> Result<Admitted, AdmitError> {
-        let max = self.limits.max_module_bytes;
-        if wasm.len() as u64 > max {
-            let message = format!("the module has {} bytes; at most {max} are taken", wasm.len());
+    pub async fn admit(&self, module: &File) -> Result<Admitted, AdmitError> {
+        let fault = |error: io::Error| AdmitError::Fault(error.to_string());
+        let (size, max) = (module.metadata().map_err(fault)?.len(), self.limits.max_module_bytes);
+        if size > max {
+            let message = format!("the module has {size} bytes; at most {max} are taken");
             return Err(AdmitError::Rejected(message));
         }
-        let mut answer = self.ask(Order::Admit, &[&wasm]).await.map_err(|died| match died {
+        let input = Stdio::from(read_only(module).map_err(fault)?);
+        let answer = self.ask(self.instructions(Order::Admit), input).await.map_err(|died| match died {
             Died::OfTheModule(message) => AdmitError::Rejected(message),
             Died::OfTheHost(message) => AdmitError::Fault(message),
         })?;
-        let garbled =
-            |error: io::Error| AdmitError::Fault(format!("the jail answered what nobody understands: {error}"));
-        match answer.next().map_err(garbled)? {
-            Answer::Admitted { fingerprint, definitions } => {
-                let artifact = Artifact::trusted(answer.rest().map_err(garbled)?);
-                Ok(Admitted { artifact, definitions, fingerprint })
+        match answer {
+            (Answer::Admitted { fingerprint, definitions, layout }, file, native_bytes) => {
+                Ok(Admitted { artifact: Artifact::trusted(file, native_bytes, layout), definitions, fingerprint })
             }
-            Answer::Rejected(message) => Err(AdmitError::Rejected(message)),
-            Answer::Lines(_) => Err(AdmitError::Fault("the jail answered another question".into())),
+            (Answer::Rejected(message), ..) => Err(AdmitError::Rejected(message)),
+            _ => Err(AdmitError::Fault("the jail answered another question".into())),
         }
     }
 
@@ -159,95 +153,135 @@ impl Jail {
     ///
     /// # Errors
     /// When the jail did not work, or the module cannot be read.
-    pub async fn symbolize(&self, wasm: Bytes, frames: &[Frame]) -> Result<Vec<Option<SourceLine>>, JailFault> {
-        let frames_json = serde_json::to_vec(frames).map_err(|error| JailFault(error.to_string()))?;
-        let answer = self.ask(Order::Symbolize, &[&wasm, &frames_json]).await;
-        let mut answer =
-            answer.map_err(|(Died::OfTheModule(message) | Died::OfTheHost(message))| JailFault(message))?;
-        match answer.next().map_err(|error| JailFault(error.to_string()))? {
+    pub async fn symbolize(&self, module: &File, frames: &[Frame]) -> Result<Vec<Option<SourceLine>>, JailFault> {
+        let input = Stdio::from(read_only(module).map_err(|error| JailFault(error.to_string()))?);
+        let mut instructions = self.instructions(Order::Symbolize);
+        // Names are not needed to find lines, and may be long.
+        instructions.frames = frames.iter().map(|frame| Frame { function: None, ..frame.clone() }).collect();
+        let limits = &mut instructions.limits;
+        limits.cpu_seconds = limits.cpu_seconds.min(SYMBOLIZE_CPU_SECONDS);
+        limits.wall_seconds = limits.wall_seconds.min(SYMBOLIZE_WALL_SECONDS);
+        limits.memory_bytes = limits.memory_bytes.min(SYMBOLIZE_MEMORY_BYTES);
+        match self.answer(instructions, input).await? {
             Answer::Lines(lines) if lines.len() == frames.len() => Ok(lines),
             Answer::Rejected(message) => Err(JailFault(message)),
-            Answer::Lines(_) | Answer::Admitted { .. } => Err(JailFault("the jail answered another question".into())),
+            _ => Err(JailFault("the jail answered another question".into())),
         }
     }
 
-    /// Starts a child, gives it the pieces, and waits for its answer.
-    async fn ask(&self, order: Order, pieces: &[&[u8]]) -> Result<Pieces, Died> {
-        let wall = Duration::from_secs(self.limits.wall_seconds);
-        match tokio::time::timeout(wall, self.converse(order, pieces)).await {
+    /// Which walls stand around children on this machine.
+    ///
+    /// # Errors
+    /// When the jail did not work.
+    pub async fn walls(&self) -> Result<Walls, JailFault> {
+        match self.answer(self.instructions(Order::Inspect), Stdio::null()).await? {
+            Answer::Walls(walls) => Ok(walls),
+            _ => Err(JailFault("the jail answered another question".into())),
+        }
+    }
+
+    /// What a child that was taken over could do: it tries to read, write, connect (to `socket`, too), start programs
+    /// and become somebody else. For tests: where walls are missing, it succeeds.
+    ///
+    /// # Errors
+    /// When the jail did not work.
+    pub async fn attempts(&self, socket: &Path) -> Result<Vec<Attempt>, JailFault> {
+        let instructions = Instructions { socket: socket.to_owned(), ..self.instructions(Order::Attempt) };
+        match self.answer(instructions, Stdio::null()).await? {
+            Answer::Attempts(attempts) => Ok(attempts),
+            _ => Err(JailFault("the jail answered another question".into())),
+        }
+    }
+
+    fn instructions(&self, order: Order) -> Instructions {
+        Instructions {
+            order,
+            config: self.config.clone(),
+            limits: self.limits,
+            host: std::process::id(),
+            frames: Vec::new(),
+            socket: PathBuf::new(),
+        }
+    }
+
+    async fn answer(&self, instructions: Instructions, input: Stdio) -> Result<Answer, JailFault> {
+        match self.ask(instructions, input).await {
+            Ok((answer, ..)) => Ok(answer),
+            Err(Died::OfTheModule(message) | Died::OfTheHost(message)) => Err(JailFault(message)),
+        }
+    }
+
+    /// Starts a child and waits for its answer, the file that it stands in, and how much stands before it there.
+    async fn ask(&self, instructions: Instructions, input: Stdio) -> Result<(Answer, File, u64), Died> {
+        let limits = instructions.limits;
+        let wall = Duration::from_secs(limits.wall_seconds);
+        match tokio::time::timeout(wall, self.converse(instructions, input)).await {
             Ok(answer) => answer,
             // Dropping the conversation has killed the child.
             Err(_elapsed) => {
-                Err(Died::OfTheModule(format!("compiling took more than {} seconds", self.limits.wall_seconds)))
+                Err(Died::OfTheModule(format!("compiling took more than {} seconds", limits.wall_seconds)))
             }
         }
     }
 
-    async fn converse(&self, order: Order, pieces: &[&[u8]]) -> Result<Pieces, Died> {
-        let host =
-            |what: &str, error: io::Error| Died::OfTheHost(format!("{what} {}: {error}", self.program.display()));
-        let instructions = Instructions { config: self.config.clone(), limits: self.limits };
+    async fn converse(&self, instructions: Instructions, input: Stdio) -> Result<(Answer, File, u64), Died> {
+        let host = |what: &str, error: io::Error| {
+            Died::OfTheHost(format!("{what} the jail ({}): {error}", self.program.display()))
+        };
+        let limits = instructions.limits;
         let instructions = serde_json::to_string(&instructions).expect("plain data serialises");
+        let output = tempfile::tempfile_in(&self.folder).map_err(|error| host("cannot make a file for", error))?;
+        let written = output.try_clone().map_err(|error| host("cannot make a file for", error))?;
         let mut child = Command::new(&self.program)
-            .args(["jail", &order.to_string(), &instructions])
+            .args(["jail", &instructions])
             .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdin(input)
+            .stdout(written)
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| host("cannot start", error))?;
-        let mut stdin = child.stdin.take().expect("asked for");
-        let stdout = child.stdout.take().expect("asked for");
         let stderr = child.stderr.take().expect("asked for");
-
-        // All at once: a child may answer, complain or die before it has read everything.
-        let feed = async {
-            for piece in pieces {
-                stdin.write_all(&(piece.len() as u64).to_le_bytes()).await?;
-                stdin.write_all(piece).await?;
-            }
-            drop(stdin);
-            io::Result::Ok(())
-        };
-        let max_answer = self.limits.max_module_bytes.saturating_mul(MAX_GROWTH).max(MIN_ANSWER_BYTES);
-        let (mut answer, mut complaint) = (Vec::new(), Vec::new());
-        let (mut answers, mut complaints) = (stdout.take(max_answer), stderr.take(MAX_COMPLAINT_BYTES));
-        let (_fed, answered, complained, status) =
-            tokio::join!(feed, answers.read_to_end(&mut answer), complaints.read_to_end(&mut complaint), child.wait(),);
+        let mut complaint = Vec::new();
+        let mut complaints = stderr.take(MAX_COMPLAINT_BYTES);
+        let (complained, status) = tokio::join!(complaints.read_to_end(&mut complaint), child.wait());
         let status = status.map_err(|error| host("lost", error))?;
-        answered.and(complained).map_err(|error| host("cannot read the answer of", error))?;
-        if status.success() {
-            return Ok(Pieces(Bytes::from(answer)));
+        complained.map_err(|error| host("cannot hear", error))?;
+        if !status.success() {
+            return Err(cause_of_death(status, &String::from_utf8_lossy(&complaint), &limits));
         }
-        Err(self.cause_of_death(status, &String::from_utf8_lossy(&complaint)))
+        let (answer, before) = wire::read(&output).map_err(|error| host("cannot understand", error))?;
+        Ok((answer, output, before))
     }
+}
 
-    fn cause_of_death(&self, status: ExitStatus, complaint: &str) -> Died {
-        let limits = &self.limits;
-        let complaint = complaint.trim();
-        let memory = format!(
-            "compiling took more than {} of memory; make the module smaller, or split it",
-            in_words(limits.memory_bytes)
-        );
-        // Rust's allocator says so before it aborts; the kernel's refusals surface as errors.
-        let refusals = ["memory allocation of", "Cannot allocate memory", "out of memory"];
-        if refusals.iter().any(|refusal| complaint.contains(refusal)) {
-            return Died::OfTheModule(memory);
-        }
-        let Some(signal) = status.signal() else {
-            return Died::OfTheHost(format!("the jail ended with {status}: {complaint}"));
-        };
-        Died::OfTheModule(match Signal::from_named_raw(signal) {
-            Some(Signal::XCPU) => format!("compiling took more than {} seconds of processor time", limits.cpu_seconds),
-            Some(Signal::XFSZ) => memory,
-            Some(Signal::KILL) => {
-                return Died::OfTheHost("the jail was killed; the machine may be short of memory".into());
-            }
-            _ if complaint.contains("has overflowed its stack") => "the module nests too deeply to be compiled".into(),
-            _ => format!("the compiler crashed on the module ({status})"),
-        })
+fn cause_of_death(status: ExitStatus, complaint: &str, limits: &JailLimits) -> Died {
+    let complaint = complaint.trim();
+    let memory = format!(
+        "compiling took more than {} of memory; make the module smaller, or split it",
+        in_words(limits.memory_bytes)
+    );
+    // Rust's allocator says so before it aborts; the kernel's refusals surface as errors, for threads as the last one.
+    let refusals =
+        ["memory allocation of", "Cannot allocate memory", "out of memory", "Resource temporarily unavailable"];
+    if refusals.iter().any(|refusal| complaint.contains(refusal)) {
+        return Died::OfTheModule(memory);
     }
+    let Some(signal) = status.signal() else {
+        return Died::OfTheHost(format!("the jail ended with {status}: {complaint}"));
+    };
+    Died::OfTheModule(match Signal::from_named_raw(signal) {
+        Some(Signal::XCPU) => format!("compiling took more than {} seconds of processor time", limits.cpu_seconds),
+        Some(Signal::XFSZ) => format!(
+            "its native code, or its initial memory, is larger than {}; make the module smaller, or split it",
+            in_words(limits.artifact_bytes)
+        ),
+        Some(Signal::KILL) => {
+            return Died::OfTheHost("the jail was killed; the machine may be short of memory".into());
+        }
+        _ if complaint.contains("has overflowed its stack") => "the module nests too deeply to be compiled".into(),
+        _ => format!("the compiler crashed on the module ({status})"),
+    })
 }
 
 /// Whose fault it is that a child died.
@@ -256,21 +290,9 @@ enum Died {
     OfTheHost(String),
 }
 
-/// A child's answer, not looked at yet.
-struct Pieces(Bytes);
-
-impl Pieces {
-    fn next(&mut self) -> io::Result<Answer> {
-        Ok(serde_json::from_slice(&self.rest()?)?)
-    }
-
-    /// The next piece, without a copy.
-    fn rest(&mut self) -> io::Result<Bytes> {
-        let length = self.0.first_chunk::<8>().map(|length| u64::from_le_bytes(*length));
-        let length = length.and_then(|length| usize::try_from(length).ok()).and_then(|length| length.checked_add(8));
-        let length = length.filter(|length| *length <= self.0.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        Ok(self.0.split_to(length).slice(8..))
-    }
+/// The same file, for a reader who may not write to it, with a place of its own.
+fn read_only(file: &File) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 fn in_words(bytes: u64) -> String {

@@ -72,24 +72,29 @@ fn each_failure_has_its_code() {
         Code::GuestExit,
         "called exit with a failure code instead of returning",
     );
-    check("", "(loop br 0) (i32.const 0)", Code::LimitFuel, "used up its 50000000 units of fuel");
+    check(
+        "",
+        "(loop br 0) (i32.const 0)",
+        Code::LimitFuel,
+        "used up its 50000000 units of fuel; use less, or have limit fuel raised",
+    );
     check(
         "(func $deep (param i32) (result i32) (i32.add (call $deep (local.get 0)) (i32.const 1)))",
         "(call $deep (i32.const 0))",
         Code::LimitStack,
-        "its calls nested too deeply; the stack is used up",
+        "its calls nested too deeply and used up the stack; recurse less, or have the host's stack_bytes raised",
     );
     check(
         "",
         "(if (i32.eq (memory.grow (i32.const 64)) (i32.const -1)) (then unreachable)) (i32.const 0)",
         Code::LimitMemory,
-        "needed more than its 1048576 bytes of memory",
+        "needed more than its 1048576 bytes of memory; use less, or have limit memory_bytes raised",
     );
     check(
         "(table $t 1 funcref)",
         "(if (i32.eq (table.grow $t (ref.null func) (i32.const 500)) (i32.const -1)) (then unreachable)) (i32.const 0)",
         Code::LimitMemory,
-        "needed more than its 100 table elements",
+        "needed more than its 100 table elements; use less, or have limit table_elements raised",
     );
 }
 

@@ -6,7 +6,7 @@ use wit_parser::Resolve;
 
 /// A core module for the contract: a walker called `test` whose `run` does `body`, and whatever else `parts` adds.
 ///
-/// `body` may call `$ok` or `$err` with a text to return it, `$report`, `$save` and `$print`.
+/// `body` may call `$ok` or `$err` with a text to return it, `$report`, `$save`, `$spawn` and `$print`.
 pub(crate) fn core(parts: &str, body: &str) -> Bytes {
     described("{}", parts, body)
 }
@@ -39,6 +39,7 @@ pub(crate) fn text(settings: &str, parts: &str, body: &str) -> String {
   (import "walker:guest/run@0.1.0" "set-http-status" (func $import-status (param i32 i32)))
   (import "walker:guest/run@0.1.0" "set-custom" (func $import-custom (param i32 i32 i32)))
   (import "walker:guest/walkers@0.1.0" "read" (func $import-read (param i32 i32 i32)))
+  (import "walker:guest/walkers@0.1.0" "spawn" (func $import-spawn (param i32 i32 i32 i32 i32 i32 i32 i32)))
   (import "walker:guest/lifecycle@0.1.0" "panicked" (func $panicked (param i32 i32 i32 i32 i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $fd-write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
@@ -76,6 +77,11 @@ pub(crate) fn text(settings: &str, parts: &str, body: &str) -> String {
     (call $import-custom (local.get 0) (local.get 1) (i32.const 544)) (i32.load8_u (i32.const 544)))
   (func $read (param i32 i32) (result i32)
     (call $import-read (local.get 0) (local.get 1) (i32.const 544)) (i32.load8_u (i32.const 544)))
+  ;; A walker called test, with these fields.
+  (func $spawn (param i32 i32) (result i32)
+    (call $import-spawn (i32.const 256) (i32.const 4) (local.get 0) (local.get 1) (i32.const 0) (i32.const 0)
+      (i32.const 0) (i32.const 544))
+    (i32.load8_u (i32.const 544)))
   (func $print (param i32 i32)
     (i32.store (i32.const 576) (local.get 0))
     (i32.store (i32.const 580) (local.get 1))

@@ -5,8 +5,13 @@
 
 mod admission;
 mod budgets;
+mod debug_bombs;
 mod endings;
 mod guest;
+mod jail;
+mod leaks;
+mod oversized;
+mod past_holes;
 mod stopping;
 mod world;
 
@@ -22,10 +27,15 @@ fn main() -> ExitCode {
     if arguments.next().as_deref() == Some("jail") {
         return walker_sandbox::jail_main(arguments);
     }
-    let groups: [(&str, &[Test]); 4] = [
+    let groups: [(&str, &[Test]); 9] = [
         ("admission", admission::TESTS),
         ("budgets", budgets::TESTS),
+        ("debug_bombs", debug_bombs::TESTS),
         ("endings", endings::TESTS),
+        ("jail", jail::TESTS),
+        ("leaks", leaks::TESTS),
+        ("oversized", oversized::TESTS),
+        ("past_holes", past_holes::TESTS),
         ("stopping", stopping::TESTS),
     ];
     let trials = groups.into_iter().flat_map(|(group, tests)| {

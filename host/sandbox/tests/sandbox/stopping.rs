@@ -12,6 +12,7 @@ use crate::world::{RUNTIME, SANDBOX, World, job, load, try_run};
 pub(crate) const TESTS: &[Test] = &[
     ("a_stop_ends_it", a_stop_ends_it),
     ("its_deadline_ends_it", its_deadline_ends_it),
+    ("what_a_loop_burnt_is_known_when_its_time_is_up", what_a_loop_burnt_is_known_when_its_time_is_up),
     ("stopped_before_it_began", stopped_before_it_began),
     ("spinners_of_one_thread_take_turns", spinners_of_one_thread_take_turns),
 ];
@@ -62,9 +63,20 @@ fn its_deadline_ends_it() {
         let limits = Limits { fuel: u64::MAX, time_ms: 50, ..Limits::default() };
         let outcome = try_run(core(LINE, body), job(limits), pending(), Stop::default()).unwrap();
         check_kept(&outcome, Code::LimitTime, how);
-        assert_eq!(outcome.failure().unwrap().message, "ran longer than its 50 ms");
+        assert_eq!(
+            outcome.failure().unwrap().message,
+            "ran longer than its 50 ms; use less, or have limit time_ms raised"
+        );
         assert!((50.0..5_000.0).contains(&outcome.usage.duration_ms), "{how}: {:?}", outcome.usage);
     }
+}
+
+fn what_a_loop_burnt_is_known_when_its_time_is_up() {
+    let limits = Limits { fuel: u64::MAX, time_ms: 500, ..Limits::default() };
+    let outcome = try_run(core(LINE, FOREVER[0].1), job(limits), pending(), Stop::default()).unwrap();
+    assert_eq!(outcome.failure().unwrap().code, Code::LimitTime);
+    // A hundredth of what a core burns in that time.
+    assert!(outcome.usage.fuel > 10_000_000, "{:?}", outcome.usage);
 }
 
 fn stopped_before_it_began() {

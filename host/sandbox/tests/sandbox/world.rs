@@ -1,5 +1,7 @@
 //! What tests run modules in: one sandbox and jail for all of them, and effects that remember.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
@@ -19,11 +21,22 @@ pub(crate) fn config() -> Config {
 }
 
 pub(crate) fn jail(limits: JailLimits) -> Jail {
-    Jail::new(std::env::current_exe().unwrap(), config(), limits)
+    Jail::new(std::env::current_exe().unwrap(), config(), limits, std::env::temp_dir())
+}
+
+/// A module in a file without a name, as uploads are.
+pub(crate) fn file(wasm: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(wasm).unwrap();
+    file
 }
 
 pub(crate) fn admit(wasm: Bytes) -> Result<Admitted, AdmitError> {
-    RUNTIME.block_on(jail(JailLimits::default()).admit(wasm))
+    admit_within(JailLimits::default(), &wasm)
+}
+
+pub(crate) fn admit_within(limits: JailLimits, wasm: &[u8]) -> Result<Admitted, AdmitError> {
+    RUNTIME.block_on(jail(limits).admit(&file(wasm)))
 }
 
 pub(crate) fn load(wasm: Bytes) -> Module {

@@ -53,6 +53,14 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A number of days, at most ten years: partitions of days are what is kept, and Postgres plans over all of them.
+pub(super) fn days(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(days @ 1..=3650) => Ok(days),
+        _ => Err("expected a number of days from 1 to 3650".to_owned()),
+    }
+}
+
 /// `127.0.0.1:8000`, `[::1]:8000`, or a name that resolves, such as `localhost:8000`.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.to_socket_addrs()
@@ -94,6 +102,16 @@ mod tests {
         check("512 KiB", Some(512 << 10));
         check("1G", Some(1 << 30));
         for bad in ["", "MiB", "64MB", "-1", "99999999999GiB"] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn periods() {
+        let check = |text: &str, expect: Option<u16>| assert_eq!(days(text).ok(), expect, "{text:?}");
+        check("30", Some(30));
+        check("3650", Some(3650));
+        for bad in ["0", "-1", "30d", "3651", ""] {
             check(bad, None);
         }
     }

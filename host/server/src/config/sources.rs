@@ -5,11 +5,18 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use walker_model::Limits;
+use serde::de::DeserializeOwned;
+use walker_model::{Quotas, SetQuotas};
+use walker_sandbox::JailLimits;
 
-use super::{Config, Secret, parse};
+use super::{Config, Secret, parse, quotas};
+use crate::quotas::QuotaRules;
 use crate::telemetry;
+
+/// Less runs hardly anything; each run reserves all of it.
+const STACK: std::ops::RangeInclusive<u64> = 64 << 10..=64 << 20;
+/// Four times what the largest guests known need.
+const MAX_CORE_INSTANCES: usize = 1_000;
 
 /// Where settings come from.
 pub struct Sources<'a> {
@@ -58,7 +65,24 @@ impl Config {
         from.read("max_module_bytes", "WALKER_MAX_MODULE_BYTES", &mut config.max_module_bytes, parse::bytes);
         from.read("max_body_bytes", "WALKER_MAX_BODY_BYTES", &mut config.max_body_bytes, parse::bytes);
         from.read("module_cache_bytes", "WALKER_MODULE_CACHE_BYTES", &mut config.module_cache_bytes, parse::bytes);
-        from.limits(&mut config.limits);
+        from.read("keep_days", "WALKER_KEEP_DAYS", &mut config.keep_days, parse::days);
+        from.read("stack_bytes", "WALKER_STACK_BYTES", &mut config.stack_bytes, |text| {
+            let bytes = parse::bytes(text)?;
+            let fits = STACK.contains(&bytes);
+            if fits { Ok(bytes) } else { Err("expected a size from 64KiB to 64MiB".to_owned()) }
+        });
+        from.read("core_instances", "WALKER_CORE_INSTANCES", &mut config.core_instances, |text| {
+            parse::count(text)
+                .ok()
+                .filter(|count| *count <= MAX_CORE_INSTANCES)
+                .ok_or_else(|| format!("expected a whole number from 1 to {MAX_CORE_INSTANCES}"))
+        });
+        from.quotas(&mut config.quotas);
+        from.table("jail", &mut config.jail);
+        if config.jail.max_module_bytes != JailLimits::default().max_module_bytes {
+            from.mistakes.push("jail.max_module_bytes: is a setting of its own, max_module_bytes".into());
+        }
+        config.jail.max_module_bytes = config.max_module_bytes;
         from.finish().map(|()| config)
     }
 }
@@ -129,27 +153,54 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads `[limits]` one key at a time, so that each mistake is told.
-    fn limits(&mut self, to: &mut Limits) {
-        #[derive(Deserialize)]
-        struct Only(Limits);
+    /// Reads `[limits]` and `[ceiling]`.
+    fn quotas(&mut self, to: &mut QuotaRules) {
+        let (limits, ceiling) = (self.quota_table("limits"), self.quota_table("ceiling"));
+        match quotas::rules(&limits, &ceiling) {
+            Ok(rules) => *to = rules,
+            Err(mistakes) => {
+                let path = self.path.display();
+                self.mistakes.extend(mistakes.into_iter().map(|mistake| format!("{path}: {mistake}")));
+            }
+        }
+    }
 
-        let Some(value) = self.table.remove("limits") else { return };
-        let place = format!("{}: limits", self.path.display());
+    fn quota_table(&mut self, table: &str) -> SetQuotas {
+        let Some(value) = self.table.remove(table) else { return SetQuotas::new() };
+        let place = format!("{}: {table}", self.path.display());
+        let toml::Value::Table(given) = value else {
+            self.mistakes.push(format!("{place}: expected a table"));
+            return SetQuotas::new();
+        };
+        let mut set = SetQuotas::new();
+        for (key, value) in given {
+            let known = Quotas::DEFAULT.get(&key).ok_or_else(|| "there is no such limit".to_owned());
+            match known.and_then(|_| quotas::value(&key, &value)) {
+                Ok(value) => drop(set.insert(key, value)),
+                Err(mistake) => self.mistakes.push(format!("{place}.{key}: {mistake}")),
+            }
+        }
+        set
+    }
+
+    /// Reads a table one key at a time, so that each mistake is told.
+    fn table<T: DeserializeOwned>(&mut self, name: &str, to: &mut T) {
+        let Some(value) = self.table.remove(name) else { return };
+        let place = format!("{}: {name}", self.path.display());
         let toml::Value::Table(given) = value else {
             self.mistakes.push(format!("{place}: expected a table"));
             return;
         };
         for (key, value) in &given {
             let one = toml::Table::from_iter([(key.clone(), value.clone())]);
-            if let Err(error) = one.try_into::<Only>().map(|Only(limits)| limits) {
+            if let Err(error) = one.try_into::<T>() {
                 let message = error.message().split(", expected one of").next().unwrap_or_default().to_owned();
                 self.mistakes.push(format!("{place}.{key}: {message}"));
             }
         }
         // Mistakes were told above; then the whole is not used anyway.
-        if let Ok(limits) = given.try_into() {
-            *to = limits;
+        if let Ok(table) = given.try_into() {
+            *to = table;
         }
     }
 
@@ -168,6 +219,8 @@ fn is_secret(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use walker_model::Limits;
 
     use super::*;
     use crate::config::{LogFormat, Role};
@@ -194,29 +247,41 @@ mod tests {
         let config = load(&[("listen", "127.0.0.1:1")], &env, file).unwrap();
         assert_eq!((config.listen.port(), config.threads, config.slots), (1, 2, 3));
         assert_eq!(config.grace, Duration::from_secs(3));
-        assert_eq!(config.limits, Limits { fuel: 3, ..Limits::default() });
+        assert_eq!(config.quotas.default.limits, Limits { fuel: 3, ..Limits::default() });
     }
 
     #[test]
     fn every_setting_is_read() {
         let file = "data_dir = '/srv/w'\nrole = 'runner'\nlog_format = 'json'\nlog = 'warn'\nmax_module_bytes = '1MiB'\n\
                     max_body_bytes = 7\nmodule_cache_bytes = '2GiB'\ndatabase_url = 'postgres://u:p@h/d'\n\
-                    operator_token = '0123456789abcdefghij'\n";
+                    operator_token = '0123456789abcdefghij'\nstack_bytes = '2MiB'\ncore_instances = 9\n\
+                    [limits]\ntime_ms = '5s'\nlive_walkers = 7\n[ceiling]\nmemory_bytes = '64MiB'\n";
         let config = load(&[], &[], file).unwrap();
         assert_eq!(
             (config.role, config.log_format, config.log_filter.as_str()),
             (Role::Runner, LogFormat::Json, "warn")
         );
         assert_eq!((config.max_module_bytes, config.max_body_bytes, config.module_cache_bytes), (1 << 20, 7, 2 << 30));
+        assert_eq!(config.jail.max_module_bytes, 1 << 20);
+        let file = "[jail]\ncpu_seconds = 3\n[jail.bounds]\nfunctions = 7\n";
+        let jail = load(&[], &[], file).unwrap().jail;
+        assert_eq!((jail.cpu_seconds, jail.bounds.functions), (3, 7));
+        assert_eq!(jail.bounds.types, JailLimits::default().bounds.types);
         assert_eq!(config.data_dir, Path::new("/srv/w"));
         assert_eq!(config.database_url.as_ref().unwrap().expose(), "postgres://u:p@h/d");
+        assert_eq!((config.stack_bytes, config.core_instances), (2 << 20, 9));
+        let QuotaRules { default, ceiling } = config.quotas;
+        assert_eq!((default.limits.time_ms, default.live_walkers), (5_000, 7));
+        assert_eq!((default.limits.memory_bytes, ceiling.0.limits.memory_bytes), (64 << 20, 64 << 20));
         let printed = format!("{config:?}");
         assert!(!printed.contains("u:p@h") && !printed.contains("0123456789"), "{printed}");
     }
 
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let file = "threads = 0\nslot = 1\nrole = ['all']\n[limits]\nfuel = -1\nfeul = 2\n";
+        let file = "threads = 0\nslot = 1\nrole = ['all']\nstack_bytes = 1\n\
+                    [limits]\nfuel = -1\nfeul = 2\nreports = 6\n[ceiling]\nreports = 5\nfuel = true\n\
+                    [jail]\nmax_module_bytes = 1\n[jail.bounds]\nlocalls = 1\n";
         let env = [("WALKER_LISTEN", "nowhere"), ("WALKER_OPERATOR_TOKEN", "hunter2")];
         let mistakes = load(&[("log_format", "xml")], &env, file).unwrap_err();
         for (place, mention) in [
@@ -227,12 +292,16 @@ mod tests {
             ("walker.toml: role", "array"),
             ("walker.toml: slot:", "no such setting"),
             ("walker.toml: limits.fuel", "-1"),
-            ("walker.toml: limits.feul", "unknown field"),
+            ("walker.toml: limits.feul", "no such limit"),
+            ("walker.toml: limits.reports", "above ceiling.reports, 5"),
+            ("walker.toml: ceiling.fuel", "true"),
+            ("walker.toml: stack_bytes", "64KiB"),
+            ("walker.toml: jail.bounds", "unknown field `localls`"),
         ] {
             let found = mistakes.iter().find(|line| line.starts_with(place));
             assert!(found.is_some_and(|line| line.contains(mention)), "{place}: {mistakes:#?}");
         }
-        assert_eq!(mistakes.len(), 8, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 12, "{mistakes:#?}");
         assert!(!mistakes.concat().contains("hunter2"));
     }
 

@@ -9,10 +9,12 @@ use crate::invoke::Error;
 impl Context {
     pub(super) async fn call(&self, invoke: Invoke) -> Result<Reply, Refusal> {
         let what = self.invocation(invoke)?;
-        let ready = self.host.check(&self.actor, what).await.map_err(refused)?;
+        let mut ready = self.host.check(&self.actor, what).await.map_err(refused)?;
         if ready.entry.definition.is_async {
             return Err(refused(Error::NotSync(ready.walker.walker)));
         }
+        // What it spawns is as far from the beginning as what its caller spawns.
+        ready.walker.depth = self.spawn_depth;
         // Boxed: a call may call on.
         let called = Box::pin(self.host.run_sync(&self.actor, ready, self.depth + 1, None));
         let (id, outcome) = called.await.map_err(refused)?;

@@ -35,6 +35,8 @@ struct Context {
     node: NodeId,
     lease: Option<Lease>,
     depth: u32,
+    spawn_depth: u32,
+    most_spawn_depth: u64,
     /// How many reports the last save held; negative before the first.
     saved_reports: AtomicI32,
 }
@@ -46,12 +48,22 @@ impl RunEffects {
         tenant: TenantId,
         job: &Job,
         lease: Option<Lease>,
-        depth: u32,
+        [depth, spawn_depth]: [u32; 2],
         log: Box<dyn Fn(LogLine) + Send + Sync>,
     ) -> Self {
         let actor = Actor { tenant, root: job.root_id.uuid, reach: Reach::Root };
         let node = job.node_id.clone();
-        let context = Context { host, id, actor, node, lease, depth, saved_reports: AtomicI32::new(-1) };
+        let context = Context {
+            host,
+            id,
+            actor,
+            node,
+            lease,
+            depth,
+            spawn_depth,
+            most_spawn_depth: job.limits.spawn_depth,
+            saved_reports: AtomicI32::new(-1),
+        };
         Self { context: Arc::new(context), log }
     }
 
@@ -102,6 +114,7 @@ impl Context {
             fields: Some(invoke.fields),
             custom: None,
             execute_date: None,
+            priority: None,
         })
     }
 }
@@ -115,6 +128,7 @@ fn problem(code: &str, message: impl Into<String>) -> Refusal {
 fn refused(error: invoke::Error) -> Refusal {
     match &error {
         invoke::Error::Store(error) => fault(error),
+        invoke::Error::Quotas(error) => fault(error),
         invoke::Error::Fault(fault) => Refusal::Fault(fault.clone()),
         invoke::Error::Fields(problems) => {
             let details: Vec<String> =

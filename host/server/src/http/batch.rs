@@ -27,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
     OpenApiRouter::default().routes(routes!(batch))
 }
 
-problems!(Refused: 400, 401, 403, 404, 409, 413, 422, 500, 501, 503);
+problems!(Refused: 400, 401, 403, 404, 409, 413, 422, 429, 500, 503);
 
 /// What may be asked of all of them.
 #[derive(utoipa::IntoParams)]
@@ -38,7 +38,7 @@ struct BatchQuery {
     execute_date: Option<String>,
     /// Run no earlier than after this long, such as `90s`; instead of execute_date.
     delay: Option<String>,
-    /// Not supported yet: answers 501.
+    /// `low`, `normal` (when absent) or `high`: their place among the tenant's own pending walkers.
     priority: Option<String>,
 }
 
@@ -78,10 +78,10 @@ async fn batch(
     if !is_name(&walker) {
         return Err(refused(Error::UnknownWalker(walker)));
     }
-    let Options { custom, execute_date, key, .. } = options;
+    let Options { custom, execute_date, priority, key, .. } = options;
     let key = key.map(|key| key.of(&actor, body.as_ref()));
     let fields = fields(body.as_ref().map_or("", |body| body.as_str()))?;
-    let what = Invocation { walker, node: None, fields: None, custom, execute_date };
+    let what = Invocation { walker, node: None, fields: None, custom, execute_date, priority };
     Ok(match host.invoke_batch(&actor, what, fields, key).await.map_err(refused)? {
         Answered::First(walker_ids) => Json(AcceptedBatch { status: 200, walker_ids }).into_response(),
         Answered::Again(walker_ids) => ([REPLAYED], Json(AcceptedBatch { status: 200, walker_ids })).into_response(),

@@ -28,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
 }
 
 problems!(NotChanged: 400, 401, 403, 404, 409, 503);
+problems!(NotRetried: 400, 401, 403, 404, 409, 429, 503);
 problems!(NotCancelled: 400, 401, 403, 413, 422, 503);
 
 /// Cancel a walker: pending, it never runs; running, it is stopped at once, also when it spins.
@@ -93,7 +94,7 @@ async fn cancel_all(
 #[utoipa::path(post, path = "/walkers/{walker_id}/retry", tag = "walkers", security(("token" = [])),
     params(("walker_id" = String, Path, description = "The walker's id, such as `w:sample:550e…`")),
     responses((status = 202, description = "It waits to run.", body = Accepted,
-        headers(("Location" = String, description = "Where it can be read"))), NotChanged))]
+        headers(("Location" = String, description = "Where it can be read"))), NotRetried))]
 async fn retry(
     State(host): State<Arc<Host>>,
     By(caller): By,

@@ -15,7 +15,7 @@ use walker_model::{NodeId, WalkerId};
 
 use super::problem::{Kind, Problem};
 
-pub(crate) use body::{JsonBody, ModuleBytes};
+pub(crate) use body::{JsonBody, ModuleBody};
 pub(crate) use caller::{Addressed, By, Deployer, Operator};
 pub(crate) use duration::parse as parse_duration;
 pub(crate) use fields::Fields;

@@ -26,7 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
     OpenApiRouter::default().routes(routes!(on_root)).routes(routes!(on_node))
 }
 
-problems!(Refused: 400, 401, 403, 404, 409, 413, 422, 500, 501, 503, 504, 507);
+problems!(Refused: 400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504, 507);
 
 /// What both operations take besides their path.
 #[derive(utoipa::IntoParams)]
@@ -39,7 +39,7 @@ struct InvokeQuery {
     delay: Option<String>,
     /// Async only: answer when it has ended or after this long (at most `60s`), with the walker's full view.
     wait: Option<String>,
-    /// Not supported yet: answers 501.
+    /// Async only: its place among the tenant's own waiting walkers; `low`, `normal` (the default) or `high`.
     priority: Option<String>,
 }
 
@@ -139,9 +139,9 @@ async fn invoke(
         return Err(refused(Error::UnknownWalker(walker)));
     }
     let node: Option<NodeId> = node.as_deref().map(node_id).transpose()?;
-    let Options { custom, execute_date, wait, key } = options;
+    let Options { custom, execute_date, priority, wait, key } = options;
     let key = key.map(|key| key.of(&actor, fields.as_ref()));
-    let what = Invocation { walker, node, fields, custom, execute_date };
+    let what = Invocation { walker, node, fields, custom, execute_date, priority };
     let invoked = match key {
         None => host.invoke(&actor, what).await.map(Answered::First),
         Some(key) => host.invoke_once(&actor, what, key).await,

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{By, Deployer, Fields, ModuleBytes, NoQuery, Search, Segments};
+use super::extract::{By, Deployer, Fields, ModuleBody, NoQuery, Search, Segments};
 use super::openapi::problems;
 use super::page::{self, ByName};
 use super::problem::{Kind, Problem};
@@ -19,7 +19,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
     OpenApiRouter::default().routes(routes!(publish, read_one, delete)).routes(routes!(list)).routes(routes!(activate))
 }
 
-problems!(NotPublished: 400, 401, 403, 409, 413, 422, 503);
+problems!(NotPublished: 400, 401, 403, 408, 409, 413, 422, 429, 503);
 problems!(NotListed: 400, 401, 403, 503);
 problems!(NotFound: 400, 401, 403, 404, 503);
 problems!(NotActivated: 400, 401, 403, 404, 409, 422, 503);
@@ -38,9 +38,11 @@ async fn publish(
     Deployer(tenant): Deployer,
     Segments(name): Segments<String>,
     _: Search<NoQuery>,
-    ModuleBytes(code): ModuleBytes,
+    body: ModuleBody,
 ) -> Result<(StatusCode, Json<ModuleAnswer>), Problem> {
-    let published = host.publish(tenant, &name, code).await?;
+    let place = host.expect_module(tenant, &name)?;
+    let upload = body.receive(host.spool(), host.config.max_module_bytes).await?;
+    let published = host.publish(tenant, &name, place, upload).await?;
     let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(ModuleAnswer { status: status.as_u16(), module: published.module.into() })))
 }

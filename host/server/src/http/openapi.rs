@@ -114,11 +114,12 @@ pub(super) fn problem(status: u16) -> (String, RefOr<utoipa::openapi::response::
         401 => "There is no valid token, and this needs one.",
         403 => "The token may not do this; the detail says what would.",
         404 => "There is no such thing, or it belongs to somebody else.",
+        408 => "The body stopped coming.",
         409 => "It exists already, or its state does not allow this; `code` says which.",
         413 => "The body is too large.",
         422 => "The body or the options cannot be used; `errors` points at bad fields.",
+        429 => "The tenant is over a quota, or asks too much at once; try again after `Retry-After` seconds.",
         500 => "The walker failed (`code` says how), or the host did (`host.fault`).",
-        501 => "An option that this host does not have yet.",
         503 => "The host or its database is busy; try again after `Retry-After` seconds.",
         504 => "The walker ran out of time.",
         507 => "The walker ran out of memory or room for output.",
@@ -134,6 +135,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::Value;
+    use walker_model::{Limits, Quotas};
 
     use super::*;
     use crate::http::extract::FromQuery;
@@ -162,6 +164,7 @@ mod tests {
         "POST /tenants",
         "GET /tenants",
         "GET /tenants/{tenant}",
+        "PATCH /tenants/{tenant}",
         "POST /tenants/{tenant}/keys",
         "GET /tenants/{tenant}/keys",
         "DELETE /tenants/{tenant}/keys/{key_id}",
@@ -233,6 +236,26 @@ mod tests {
         check::<crate::http::page::ByName>();
         check::<crate::http::page::ByAge>();
         check::<crate::http::extract::NoQuery>();
+    }
+
+    #[test]
+    fn every_limit_stands_in_the_document_and_on_its_page() {
+        let document = document();
+        let page = include_str!("../../../../docs/limits.md");
+        let names = |schema: &str| -> BTreeSet<String> {
+            let properties = &document["components"]["schemas"][schema]["properties"];
+            properties.as_object().unwrap_or_else(|| panic!("{schema}")).keys().cloned().collect()
+        };
+        let usage: BTreeSet<_> = Limits::ALL.iter().map(|limit| limit.usage.to_owned()).collect();
+        assert_eq!((names("Usage"), names("Limits")), (usage.clone(), usage));
+        let quotas: BTreeSet<_> = Quotas::all().map(|quota| quota.name.to_owned()).collect();
+        for schema in ["Quotas", "SetQuotas", "QuotaChanges"] {
+            assert_eq!(names(schema), quotas, "{schema}");
+        }
+        for limit in Quotas::all() {
+            let row = format!("| `{}` | {} | {} |", limit.name, limit.default, limit.ceiling);
+            assert!(page.lines().any(|line| line.starts_with(&row)), "docs/limits.md lacks the row {row}");
+        }
     }
 
     #[test]

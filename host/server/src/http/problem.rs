@@ -162,8 +162,11 @@ impl IntoResponse for Problem {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
+            StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(RETRY_AFTER, RETRY_SECONDS);
+            }
             // A walker that failed with 503 is not helped by asking its host again.
-            StatusCode::SERVICE_UNAVAILABLE if matches!(self.what, What::Ours(_)) => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS if matches!(self.what, What::Ours(_)) => {
                 headers.insert(RETRY_AFTER, RETRY_SECONDS);
             }
             StatusCode::CONFLICT if matches!(self.what, What::Ours(Kind::KeyInProgress)) => {
@@ -235,5 +238,7 @@ mod tests {
         assert_eq!(head.headers()["www-authenticate"], "Bearer");
         let (head, _) = shown(Problem::new(Kind::Busy, "x")).await;
         assert_eq!((head.status().as_u16(), &head.headers()["retry-after"]), (503, &HeaderValue::from_static("1")));
+        let (head, _) = shown(Problem::new(Kind::QuotaWalkers, "x")).await;
+        assert_eq!((head.status().as_u16(), &head.headers()["retry-after"]), (429, &HeaderValue::from_static("1")));
     }
 }

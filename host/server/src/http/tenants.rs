@@ -1,4 +1,4 @@
-//! For the operator: tenants and their keys.
+//! For the operator: tenants, their quotas and their keys.
 
 use std::sync::Arc;
 
@@ -10,19 +10,21 @@ use axum::response::IntoResponse;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
+use walker_model::Quotas;
 
 use super::extract::{Fields, NoQuery, Operator, Search, Segments};
 use super::openapi::problems;
 use super::page::{self, ByAge, ByName};
 use super::problem::{Kind, Problem};
-use super::views::{KeyPage, MadeKey, TenantPage, TenantView};
+use super::views::{KeyPage, MadeKey, QuotasSchema, TenantPage, TenantView};
 use crate::host::Host;
 use crate::identity::{Scope, WantedKey};
+use crate::quotas::Ceiling;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
     OpenApiRouter::default()
         .routes(routes!(create, list))
-        .routes(routes!(read_one))
+        .routes(routes!(read_one, change))
         .routes(routes!(create_key, list_keys))
         .routes(routes!(delete_key))
 }
@@ -57,7 +59,8 @@ async fn create(
     let name = body.text("name");
     body.finish()?;
     let tenant = host.identity.create_tenant(&name).await?;
-    Ok((StatusCode::CREATED, [(LOCATION, format!("/tenants/{name}"))], Json(TenantView::from(tenant))))
+    let view = TenantView::new(tenant, host.quotas.rules());
+    Ok((StatusCode::CREATED, [(LOCATION, format!("/tenants/{name}"))], Json(view)))
 }
 
 /// List tenants, by name.
@@ -70,7 +73,10 @@ async fn list(
 ) -> Result<Json<TenantPage>, Problem> {
     let tenants = host.identity.tenants(query.cursor.as_deref(), query.limit + 1).await?;
     let (tenants, cursor) = page::cut(tenants, query.limit, |tenant| tenant.name.clone());
-    Ok(Json(TenantPage { tenants: tenants.into_iter().map(Into::into).collect(), cursor }))
+    Ok(Json(TenantPage {
+        tenants: tenants.into_iter().map(|tenant| TenantView::new(tenant, host.quotas.rules())).collect(),
+        cursor,
+    }))
 }
 
 /// Look at one tenant.
@@ -83,7 +89,45 @@ async fn read_one(
     Segments(name): Segments<String>,
     _: Search<NoQuery>,
 ) -> Result<Json<TenantView>, Problem> {
-    Ok(Json(host.identity.tenant(&name).await?.into()))
+    let tenant = host.identity.tenant(&name).await?;
+    Ok(Json(TenantView::new(tenant, host.quotas.rules())))
+}
+
+/// What shall be different about a tenant.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only describes the body")]
+struct TenantChange {
+    /// Quotas by name, each up to the operator's ceiling; null gives back the default, what is absent stays.
+    #[schema(value_type = QuotasSchema, example = json!({"memory_bytes": 67_108_864, "live_walkers": null}))]
+    quotas: Option<Quotas>,
+}
+
+/// Change a tenant's quotas (JSON merge patch): for runs that start from now on, on every host within 5 seconds.
+#[utoipa::path(patch, path = "/tenants/{tenant}", tag = "tenants", security(("token" = [])),
+    params(("tenant" = String, Path, description = "The tenant's name")),
+    request_body = TenantChange,
+    responses((status = 200, description = "The tenant as it is now.", body = TenantView), NoKey))]
+async fn change(
+    State(host): State<Arc<Host>>,
+    _: Operator,
+    Segments(name): Segments<String>,
+    _: Search<NoQuery>,
+    mut body: Fields,
+) -> Result<Json<TenantView>, Problem> {
+    let Ceiling(ceiling) = host.quotas.rules().ceiling;
+    let quotas = body.patch("quotas", |quota, value| {
+        let known = || Quotas::all().map(|quota| quota.name).collect::<Vec<_>>().join(", ");
+        let most = ceiling.get(quota).ok_or_else(|| format!("there is no such quota; known: {}", known()))?;
+        let value = value.as_u64().ok_or("expected a whole number of at least 0, or null for the default")?;
+        if value > most {
+            return Err(format!("is above the operator's ceiling of {most}"));
+        }
+        Ok(value)
+    });
+    body.finish()?;
+    let tenant = host.identity.change_quotas(&name, &quotas).await?;
+    host.quotas.changed(tenant.id).await;
+    Ok(Json(TenantView::new(tenant, host.quotas.rules())))
 }
 
 /// A key that is wanted.

@@ -3,6 +3,7 @@
 //! What users wrote (fields, reports, custom values, schemas) passes through as text, never through a parser.
 
 mod identity;
+mod limits;
 mod modules;
 mod walkers;
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(super) use identity::*;
+pub(super) use limits::*;
 pub(super) use modules::*;
 pub(super) use walkers::*;
 

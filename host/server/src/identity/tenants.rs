@@ -1,6 +1,6 @@
 //! Tenants: how they may be called, and which one a caller without a token addresses.
 //!
-//! Knows nothing of quotas or settings.
+//! Knows nothing of what a quota bounds.
 
 use std::time::Duration;
 
@@ -62,6 +62,15 @@ impl Identity {
     pub async fn tenant(&self, name: &str) -> Result<Tenant, Error> {
         let tenant = if is_tenant_name(name) { self.store.tenant(name).await? } else { None };
         tenant.ok_or_else(|| Error::UnknownTenant(name.to_owned()))
+    }
+
+    /// Sets quotas of a tenant, or gives back the defaults (`None`). Who asks has held them to the ceiling.
+    ///
+    /// # Errors
+    /// `UnknownTenant`, or when the database cannot answer.
+    pub async fn change_quotas(&self, name: &str, changes: &[(String, Option<u64>)]) -> Result<Tenant, Error> {
+        let changed = if is_tenant_name(name) { self.store.patch_tenant_quotas(name, changes).await? } else { None };
+        changed.ok_or_else(|| Error::UnknownTenant(name.to_owned()))
     }
 
     /// Up to `limit` tenants by name, from the one after `after` on.

@@ -1,5 +1,6 @@
 //! Batches: many walkers of one name, accepted all or none.
 
+use uuid::Uuid;
 use walker_model::{Json, WalkerId};
 
 use super::keyed::{Answered, forgotten_now};
@@ -22,31 +23,41 @@ impl Host {
         key: Option<Key>,
     ) -> Result<Answered<Vec<WalkerId>>, Error> {
         let name = what.walker.clone();
-        let named = |ids: Vec<uuid::Uuid>| ids.into_iter().map(|uuid| WalkerId { name: name.clone(), uuid }).collect();
-        let walkers = match self.check_batch(actor, what, fields).await {
-            Ok(ready) => ready,
-            // What was accepted once is answered again, even when it would be refused by now.
-            Err(refused) => {
-                let kept = match &key {
-                    Some(key) => self.store.key(key).await?,
-                    None => Kept::New,
-                };
-                return match kept {
-                    Kept::Walkers(ids) => Ok(Answered::Again(named(ids))),
-                    Kept::OtherBody => Err(Error::KeyReused),
-                    Kept::New | Kept::Running => Err(refused),
-                };
-            }
+        let named = |ids: Vec<Uuid>| ids.into_iter().map(|uuid| WalkerId { name: name.clone(), uuid }).collect();
+        let refused = match self.accept_batch(actor, what, fields, key.clone()).await {
+            Ok(Answered::First(ids)) => return Ok(Answered::First(named(ids))),
+            Ok(Answered::Again(ids)) => return Ok(Answered::Again(named(ids))),
+            Err(refused) => refused,
         };
-        let ids: Vec<WalkerId> = walkers.iter().map(Ready::id).collect();
-        let walkers = walkers.into_iter().map(|ready| ready.walker).collect();
+        // What was accepted once is answered again, even when it would be refused by now.
+        let kept = match &key {
+            Some(key) => self.store.key(key).await?,
+            None => Kept::New,
+        };
+        match kept {
+            Kept::Walkers(ids) => Ok(Answered::Again(named(ids))),
+            Kept::OtherBody => Err(Error::KeyReused),
+            Kept::New | Kept::Running => Err(refused),
+        }
+    }
+
+    async fn accept_batch(
+        &self,
+        actor: &Actor,
+        what: Invocation,
+        fields: Vec<Json>,
+        key: Option<Key>,
+    ) -> Result<Answered<Vec<Uuid>>, Error> {
+        let ready = self.check_batch(actor, what, fields).await?;
+        let (place, walkers) = self.place(ready).await?;
+        let ids = walkers.iter().map(|walker| walker.id).collect();
         // None of them starts at once: hosts claim them in turns with everybody else's.
         match self.writers.accept_group(Group { key, walkers }, None).await? {
             Grouped::Stored(_) => {
-                self.slots.queued();
+                self.wait_in(place);
                 Ok(Answered::First(ids))
             }
-            Grouped::Before(ids) => Ok(Answered::Again(named(ids))),
+            Grouped::Before(ids) => Ok(Answered::Again(ids)),
             Grouped::OtherBody => Err(Error::KeyReused),
             Grouped::Forgotten => Err(forgotten_now()),
         }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use jsonschema::Validator;
+use jsonschema::{PatternOptions, Validator};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -23,6 +23,8 @@ pub struct FieldProblem {
 
 /// More problems than anybody reads.
 const MAX_PROBLEMS: usize = 20;
+/// What a pattern may compile to, in bytes: some thousand characters of plain pattern.
+const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 /// The checks of a walker's fields, made once for each version.
 #[derive(Debug)]
@@ -47,6 +49,13 @@ enum Integer {
     Unsigned,
 }
 
+/// A schema comes with an uploaded module. Its patterns are matched in linear time: the library's usual engine goes back
+/// and forth for as long as a hostile pattern likes, on a thread that others wait for.
+fn validator(schema: &Value) -> Option<Validator> {
+    let patterns = PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
+    jsonschema::options().with_pattern_options(patterns).build(schema).ok()
+}
+
 impl Fields {
     /// The checks for a definition.
     pub(crate) fn of(definition: &Definition) -> Self {
@@ -59,7 +68,7 @@ impl Fields {
                     Integer::Signed
                 }
             });
-            let schema = schema.and_then(|schema| jsonschema::validator_for(&schema).ok());
+            let schema = schema.and_then(|schema| validator(&schema));
             FieldCheck { name: field.name.clone(), default: field.default.clone(), schema, integer }
         });
         Self { walker: definition.name.clone(), fields: fields.collect() }
@@ -230,6 +239,17 @@ mod tests {
             ],
             settings: Settings::default(),
         })
+    }
+
+    #[test]
+    fn no_pattern_takes_long() {
+        // Each letter more doubles the time of an engine that goes back and forth.
+        let schema = json!({"type": "string", "pattern": "^(a|a)*(a|a)*(a+)+$"});
+        let validator = validator(&schema).expect("a valid pattern");
+        let begun = std::time::Instant::now();
+        assert!(!validator.is_valid(&json!("a".repeat(10_000) + "!")));
+        assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+        assert!(super::validator(&json!({"pattern": "((a{1000}){1000}){1000}"})).is_none(), "too large to compile");
     }
 
     fn check(given: &str, expect: Result<&str, &[(&str, &str)]>) {

@@ -35,41 +35,32 @@ impl Host {
         key: Key,
     ) -> Result<Answered<Invoked>, Error> {
         let name = what.walker.clone();
-        let ready = match self.check(actor, what).await {
-            Ok(ready) => ready,
-            // What was accepted once is answered again, even when it would be refused by now.
-            Err(refused) => {
-                return match self.store.key(&key).await? {
-                    Kept::New => Err(refused),
-                    kept => self.answer_again(actor, &name, kept).await,
-                };
-            }
+        let is_put_off = what.is_put_off();
+        let refused = match self.check(actor, what).await {
+            Ok(ready) if ready.entry.definition.is_async => match self.accept_once(ready, key.clone()).await {
+                Ok(answered) => return Ok(answered),
+                Err(refused) => refused,
+            },
+            Ok(ready) if is_put_off => Error::NotDeferrable(ready.walker.walker),
+            Ok(ready) => return self.run_once(actor, ready, key).await,
+            Err(refused) => refused,
         };
-        if ready.entry.definition.is_async {
-            return self.accept_once(ready, key).await;
+        // What was accepted once is answered again, even when it would be refused by now.
+        match self.store.key(&key).await? {
+            Kept::New => Err(refused),
+            kept => self.answer_again(actor, &name, kept).await,
         }
-        if ready.walker.execute_date.is_some() {
-            return Err(Error::NotDeferrable(ready.walker.walker));
-        }
-        match self.store.keep_key(&key, ready.walker.id, self.lease.id()).await? {
-            Kept::New => {}
-            kept => return self.answer_again(actor, &name, kept).await,
-        }
-        // A task of its own: should the caller go, the answer is still there for when it asks again.
-        let (host, actor) = (self.clone(), *actor);
-        let run = tokio::spawn(async move { host.run_kept(&actor, ready, key).await });
-        run.await.unwrap_or_else(|panic| Err(Error::Fault(panic.to_string()))).map(Answered::First)
     }
 
     async fn accept_once(&self, ready: Ready, key: Key) -> Result<Answered<Invoked>, Error> {
         let id = ready.id();
-        let slot = self.slot_for(&ready);
+        let (place, walkers) = self.place(vec![ready]).await?;
+        let slot = self.slot_in(&place);
         let is_queued = slot.is_none();
-        let group = Group { key: Some(key), walkers: vec![ready.walker] };
-        match self.writers.accept_group(group, slot).await? {
+        match self.writers.accept_group(Group { key: Some(key), walkers }, slot).await? {
             Grouped::Stored(_) => {
                 if is_queued {
-                    self.slots.queued();
+                    self.wait_in(place);
                 }
                 Ok(Answered::First(Invoked::Accepted(id)))
             }
@@ -82,13 +73,20 @@ impl Host {
         }
     }
 
+    async fn run_once(self: &Arc<Self>, actor: &Actor, ready: Ready, key: Key) -> Result<Answered<Invoked>, Error> {
+        match self.store.keep_key(&key, ready.walker.id, self.lease.id()).await? {
+            Kept::New => {}
+            kept => return self.answer_again(actor, &ready.walker.walker, kept).await,
+        }
+        // A task of its own: should the caller go, the answer is still there for when it asks again.
+        let (host, actor) = (self.clone(), *actor);
+        let run = tokio::spawn(async move { host.run_kept(&actor, ready, key).await });
+        run.await.unwrap_or_else(|panic| Err(Error::Fault(panic.to_string()))).map(Answered::First)
+    }
+
     async fn run_kept(self: &Arc<Self>, actor: &Actor, ready: Ready, key: Key) -> Result<Invoked, Error> {
         let id = ready.walker.id;
-        let ran = match self.slot_for_caller().await {
-            Ok(slot) => self.run_recorded(actor, ready, 1, Some(slot), Recording::Sure).await,
-            Err(busy) => Err(busy),
-        };
-        match ran {
+        match self.run_counted(actor, ready).await {
             Ok((id, outcome)) => {
                 if let Err(error) = self.store.end_key(&key, id.uuid).await {
                     // Its result says the same.
@@ -101,6 +99,12 @@ impl Host {
                 Err(error)
             }
         }
+    }
+
+    async fn run_counted(self: &Arc<Self>, actor: &Actor, ready: Ready) -> Result<(WalkerId, Outcome), Error> {
+        let _coming = self.room_for(std::slice::from_ref(&ready)).await?;
+        let slot = self.slot_for_caller(actor.tenant).await?;
+        self.run_recorded(actor, ready, 1, Some(slot), Recording::Sure).await
     }
 
     /// The walker came to nothing: whoever asks again starts anew.

@@ -3,18 +3,19 @@
 mod batch;
 mod fields;
 mod keyed;
+mod place;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::OwnedSemaphorePermit;
-use walker_model::{Json, NodeId, Outcome, WalkerId};
+use walker_model::{Json, Limits, NodeId, Outcome, Priority, WalkerId};
 
 use crate::access::{Actor, Reach};
 use crate::host::Host;
 use crate::modules::Entry;
+use crate::store;
 use crate::store::intake::NewWalker;
-use crate::store::{self, HostId};
+use crate::store::lanes::LaneId;
 
 pub use fields::FieldProblem;
 pub(crate) use fields::Fields;
@@ -36,6 +37,15 @@ pub struct Invocation {
     pub custom: Option<Json>,
     /// Not before this time.
     pub execute_date: Option<DateTime<Utc>>,
+    /// Its place among the tenant's own waiting walkers; normal when `None`.
+    pub priority: Option<Priority>,
+}
+
+impl Invocation {
+    /// Whether it is to wait for a time or in an order, which only async walkers can.
+    fn is_put_off(&self) -> bool {
+        self.execute_date.is_some() || self.priority.is_some()
+    }
 }
 
 /// What became of it.
@@ -84,7 +94,7 @@ pub enum Error {
     #[error("execute_date is more than 90 days ahead")]
     TooFarAhead,
     /// A sync walker cannot be put off.
-    #[error("walker {0} is synchronous and runs at once; only async walkers take execute_date or delay")]
+    #[error("walker {0} is synchronous and runs at once; only async walkers take execute_date, delay or priority")]
     NotDeferrable(String),
     /// A guest called an async walker.
     #[error("walker {0} is async; spawn it instead of calling it")]
@@ -93,8 +103,19 @@ pub enum Error {
     #[error("walker {0} is synchronous; call it instead of spawning it")]
     NotAsync(String),
     /// Calls nest too deeply.
-    #[error("walkers call each other more than {0} deep")]
-    TooDeep(u32),
+    #[error("walkers call each other more than {0} deep; call less deeply, or have limit call_depth raised")]
+    TooDeep(u64),
+    /// Spawning has gone on for too many generations.
+    #[error("walkers spawn each other more than {0} generations deep; end the chain, or have limit spawn_depth raised")]
+    SpawnedTooDeep(u64),
+    /// The custom value is larger than the walker may have it.
+    #[error("the custom value takes {0} bytes; its limit custom_bytes is {1}")]
+    CustomTooLarge(usize, u64),
+    /// The tenant has as many live walkers as it may have.
+    #[error(
+        "the tenant may have {0} walkers pending or running at once; try again when some have ended, or have quota live_walkers raised"
+    )]
+    TooManyWalkers(u64),
     /// The host has no slot for a sync walker now.
     #[error("the host is busy; try again shortly")]
     Busy,
@@ -110,6 +131,9 @@ pub enum Error {
     /// The database failed.
     #[error("the walker could not be stored")]
     Store(#[from] store::Error),
+    /// The database failed to say what the tenant may use.
+    #[error("the tenant's quotas could not be read")]
+    Quotas(#[source] Arc<store::Error>),
     /// The host itself failed.
     #[error("the walker could not be run: {0}")]
     Fault(String),
@@ -130,12 +154,16 @@ impl Error {
             Self::NotSync(_) => "walker.not_sync",
             Self::NotAsync(_) => "walker.not_async",
             Self::TooDeep(_) => "limit.calls",
+            Self::SpawnedTooDeep(_) => "limit.spawn_depth",
+            Self::CustomTooLarge(..) => "custom.too_large",
+            Self::TooManyWalkers(_) => "quota.walkers",
             Self::Busy => "host.busy",
             Self::KeyReused => "idempotency.key_reused",
             Self::KeyInProgress => "idempotency.in_progress",
             Self::KeyForgotten => "walker.not_found",
             Self::Store(error) if error.is_unavailable() => "database.unavailable",
-            Self::Store(_) | Self::Fault(_) => "host.fault",
+            Self::Quotas(error) if error.is_unavailable() => "database.unavailable",
+            Self::Store(_) | Self::Quotas(_) | Self::Fault(_) => "host.fault",
         }
     }
 }
@@ -144,6 +172,10 @@ impl Error {
 pub(crate) struct Ready {
     pub(crate) entry: Arc<Entry>,
     pub(crate) walker: NewWalker,
+    /// What its run may use, if it starts now.
+    pub(crate) limits: Limits,
+    /// How many live walkers its tenant may have.
+    pub(crate) live_walkers: u64,
 }
 
 impl Ready {
@@ -159,14 +191,17 @@ impl Host {
     /// # Errors
     /// When it may not be started, its input is not acceptable, or the host fails.
     pub async fn invoke(self: &Arc<Self>, actor: &Actor, what: Invocation) -> Result<Invoked, Error> {
+        let is_put_off = what.is_put_off();
         let ready = self.check(actor, what).await?;
         if ready.entry.definition.is_async {
             return self.accept(ready).await.map(Invoked::Accepted);
         }
-        if ready.walker.execute_date.is_some() {
+        if is_put_off {
             return Err(Error::NotDeferrable(ready.walker.walker));
         }
-        let slot = self.slot_for_caller().await?;
+        // Counted while it runs, like any other.
+        let _coming = self.room_for(std::slice::from_ref(&ready)).await?;
+        let slot = self.slot_for_caller(actor.tenant).await?;
         let (id, outcome) = self.run_sync(actor, ready, 1, Some(slot)).await?;
         Ok(Invoked::Ended { id, outcome: Box::new(outcome) })
     }
@@ -191,10 +226,18 @@ impl Host {
         if what.execute_date.is_some_and(|date| date > Utc::now() + MAX_AHEAD) {
             return Err(Error::TooFarAhead);
         }
-        let fields = entry.fields.check(what.fields.as_ref(), definition.limits(self.limits).fields_bytes)?;
+        let quotas = self.quotas.of(actor.tenant).await.map_err(Error::Quotas)?;
+        let limits = definition.limits(quotas.limits);
+        let custom_bytes = what.custom.as_ref().map_or(0, Json::len);
+        if custom_bytes as u64 > limits.custom_bytes {
+            return Err(Error::CustomTooLarge(custom_bytes, limits.custom_bytes));
+        }
+        let fields = entry.fields.check(what.fields.as_ref(), limits.fields_bytes)?;
         let walker = NewWalker {
             id: WalkerId::new("").uuid,
             tenant: actor.tenant,
+            lane: LaneId::default(),
+            priority: what.priority.unwrap_or_default(),
             walker: what.walker,
             module_id: entry.module_id,
             module_version: entry.module.version,
@@ -203,27 +246,22 @@ impl Host {
             execute_date: what.execute_date,
             custom: what.custom,
             fields,
+            depth: 0,
         };
-        Ok(Ready { entry, walker })
+        Ok(Ready { entry, walker, limits, live_walkers: quotas.live_walkers })
     }
 
     /// Stores an async walker; returns once that is committed.
     pub(crate) async fn accept(&self, ready: Ready) -> Result<WalkerId, Error> {
         let id = ready.id();
-        let slot = self.slot_for(&ready);
+        let (place, mut walkers) = self.place(vec![ready]).await?;
+        let slot = self.slot_in(&place);
         let is_queued = slot.is_none();
-        self.writers.accept(ready.walker, slot).await?;
+        let walker = walkers.pop().expect("one was given, and one is placed");
+        self.writers.accept(walker, slot).await?;
         if is_queued {
-            self.slots.queued();
+            self.wait_in(place);
         }
         Ok(id)
-    }
-
-    /// A slot for an async walker that may run now and here.
-    fn slot_for(&self, ready: &Ready) -> Option<(HostId, OwnedSemaphorePermit)> {
-        match ready.walker.execute_date {
-            None if self.runs_async() => self.slots.take().map(|slot| (self.lease.id(), slot)),
-            _ => None,
-        }
     }
 }

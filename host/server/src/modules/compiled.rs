@@ -1,16 +1,22 @@
 //! Compiled modules: in memory, else on disk, else made again from the bytes in Postgres.
 
+use std::fs::File;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use tokio::sync::Semaphore;
+use walker_model::{Frame, TenantId};
 use walker_sandbox::{AdmitError, Admitted, Artifact, ArtifactCache, Jail, Module, Sandbox};
 
+use super::admissions::{Admissions, Crowded, Place};
+use super::upload::Spool;
 use crate::store::Store;
 
-/// Compilations at once: each takes up to a core and some hundred megabytes in its child process.
+/// Children that compile what was admitted before: walkers wait for them, so uploads have others.
 const COMPILATIONS: usize = 2;
+/// Children that resolve backtraces: a reader can wait for another reader's.
+const RESOLUTIONS: usize = 1;
 
 /// Compiled modules by the digest of their code.
 #[derive(Clone)]
@@ -19,31 +25,61 @@ pub struct Compiled {
     sandbox: Sandbox,
     jail: Jail,
     disk: Arc<ArtifactCache>,
+    spool: Spool,
     memory: Cache<[u8; 32], Module>,
+    admissions: Admissions,
     compilations: Arc<Semaphore>,
+    resolutions: Arc<Semaphore>,
 }
 
 /// A module that cannot be had now.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Unloadable(String);
+pub(crate) enum Unloadable {
+    /// It can be once the database is back.
+    #[error("{0}")]
+    Away(String),
+    /// Trying again brings the same.
+    #[error("{0}")]
+    Broken(String),
+}
 
 impl Compiled {
-    /// Keeps at most `max_bytes` of machine code in memory.
-    pub fn new(store: Store, sandbox: Sandbox, jail: Jail, disk: ArtifactCache, max_bytes: u64) -> Self {
-        let memory = Cache::builder()
-            .max_capacity(max_bytes)
-            .weigher(|_, module: &Module| u32::try_from(module.size()).unwrap_or(u32::MAX))
-            .build();
-        let compilations = Arc::new(Semaphore::new(COMPILATIONS));
-        Self { store, sandbox, jail, disk: Arc::new(disk), memory, compilations }
+    /// Keeps at most `max_bytes` of machine code mapped.
+    pub fn new(store: Store, sandbox: Sandbox, jail: Jail, disk: ArtifactCache, spool: Spool, max_bytes: u64) -> Self {
+        Self {
+            store,
+            sandbox,
+            jail,
+            disk: Arc::new(disk),
+            spool,
+            memory: bounded(max_bytes, Module::size),
+            admissions: Admissions::new(),
+            compilations: Arc::new(Semaphore::new(COMPILATIONS)),
+            resolutions: Arc::new(Semaphore::new(RESOLUTIONS)),
+        }
+    }
+
+    /// Where uploads are kept while they are looked at.
+    pub(crate) fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// A place in the line of what is to be admitted.
+    pub(crate) fn expect(&self, tenant: TenantId) -> Result<Place, Crowded> {
+        self.admissions.enter(tenant)
     }
 
     /// Checks and compiles code that nobody knows yet, and keeps the result.
-    pub(crate) async fn admit(&self, sha256: &[u8; 32], code: Bytes) -> Result<Admitted, AdmitError> {
-        let _turn = self.compilations.acquire().await.expect("the semaphore is never closed");
+    pub(crate) async fn admit(&self, place: &Place, sha256: &[u8; 32], code: &File) -> Result<Admitted, AdmitError> {
+        let _turn = place.turn().await;
+        self.compile(sha256, code).await
+    }
+
+    async fn compile(&self, sha256: &[u8; 32], code: &File) -> Result<Admitted, AdmitError> {
         let admitted = self.jail.admit(code).await?;
-        if let Err(error) = self.disk.put(sha256, &admitted.artifact) {
+        let (disk, artifact, sha256) = (self.disk.clone(), admitted.artifact.clone(), *sha256);
+        let kept = tokio::task::spawn_blocking(move || disk.put(&sha256, &artifact));
+        if let Err(error) = kept.await.map_err(std::io::Error::other).flatten() {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "could not keep a compiled module; it will be compiled again"
@@ -66,26 +102,45 @@ impl Compiled {
         let cached = tokio::task::spawn_blocking(move || {
             disk.get(&sha256).map(|artifact| load(&sandbox, &artifact)).transpose()
         });
-        match cached.await.map_err(|error| Unloadable(format!("loading the module failed: {error}")))? {
+        match cached.await.map_err(|error| Unloadable::Broken(format!("loading the module failed: {error}")))? {
             Ok(Some(module)) => return Ok(module),
             Ok(None) => {}
             Err(error) => tracing::warn!("a kept compiled module cannot be loaded ({error}); compiling it again"),
         }
-        let code = self.store.code(&sha256).await.map_err(|error| Unloadable(chain(&error)))?;
-        let code = code.ok_or_else(|| Unloadable("the module's code is no longer stored".into()))?;
+        let _turn = self.compilations.acquire().await.expect("the semaphore is never closed");
+        let code = self.code(&sha256).await?;
         tracing::info!("compiling a module that this host has not compiled before");
-        let admitted = self.admit(&sha256, code).await.map_err(|error| Unloadable(chain(&error)))?;
+        let admitted = self.compile(&sha256, &code).await.map_err(|error| Unloadable::Broken(chain(&error)))?;
         load(&self.sandbox, &admitted.artifact)
     }
 
-    /// Where frames are in the source, one `function at file:line` each.
-    pub(crate) async fn backtrace(&self, sha256: &[u8; 32], frames: &[walker_model::Frame]) -> Vec<String> {
+    /// A stored module's code, in a file without a name.
+    async fn code(&self, sha256: &[u8; 32]) -> Result<File, Unloadable> {
+        let spool = |error: std::io::Error| Unloadable::Broken(format!("cannot keep the module's code: {error}"));
+        let mut receiving = self.spool.receive().await.map_err(spool)?;
+        loop {
+            let piece = self.store.code_piece(sha256, receiving.bytes()).await;
+            let piece = piece.map_err(|error| {
+                let kind = if error.is_unavailable() { Unloadable::Away } else { Unloadable::Broken };
+                kind(chain(&error))
+            })?;
+            let piece = piece.ok_or_else(|| Unloadable::Broken("the module's code is no longer stored".into()))?;
+            if piece.is_empty() {
+                return Ok(receiving.finish().await.map_err(spool)?.file);
+            }
+            receiving.write(&piece).await.map_err(spool)?;
+        }
+    }
+
+    /// Where frames are in the source, one `function at file:line` each; without lines where they cannot be had.
+    pub(crate) async fn backtrace(&self, sha256: &[u8; 32], frames: &[Frame]) -> Vec<String> {
         let names = || frames.iter().map(|frame| frame.function.clone().unwrap_or_else(|| "<unknown>".into()));
-        let code = match self.store.code(sha256).await {
-            Ok(Some(code)) => code,
-            Ok(None) | Err(_) => return names().collect(),
+        let resolved = async {
+            let _turn = self.resolutions.acquire().await.expect("the semaphore is never closed");
+            let code = self.code(sha256).await?;
+            self.jail.symbolize(&code, frames).await.map_err(|error| Unloadable::Broken(chain(&error)))
         };
-        match self.jail.symbolize(code, frames).await {
+        match resolved.await {
             Ok(lines) => names()
                 .zip(lines)
                 .map(|(name, line)| match line {
@@ -93,16 +148,28 @@ impl Compiled {
                     None => name,
                 })
                 .collect(),
+            // Its author's doing, most likely: debug information that is too much for anybody.
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "could not resolve a backtrace");
+                tracing::info!("a backtrace stays without lines: {error}");
                 names().collect()
             }
         }
     }
 }
 
+/// A cache of at most so many bytes, out of which goes what was used least recently.
+///
+/// The library's usual policy would rather turn away what is new: a module that has just been published.
+fn bounded<V: Clone + Send + Sync + 'static>(max_bytes: u64, size: fn(&V) -> u64) -> Cache<[u8; 32], V> {
+    Cache::builder()
+        .max_capacity(max_bytes)
+        .weigher(move |_, value| u32::try_from(size(value)).unwrap_or(u32::MAX))
+        .eviction_policy(EvictionPolicy::lru())
+        .build()
+}
+
 fn load(sandbox: &Sandbox, artifact: &Artifact) -> Result<Module, Unloadable> {
-    sandbox.load(artifact).map_err(|error| Unloadable(chain(&error)))
+    sandbox.load(artifact).map_err(|error| Unloadable::Broken(chain(&error)))
 }
 
 /// An error with its causes, in one line.
@@ -115,4 +182,30 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn keeps_what_was_used_last_within_its_bytes() {
+        let cache = bounded(100, |size: &u64| *size);
+        let key = |name: u8| [name; 32];
+        for name in [1, 2, 3] {
+            cache.insert(key(name), 30).await;
+        }
+        cache.run_pending_tasks().await;
+        // Used often, but long ago.
+        for name in [2, 2, 2, 2, 1, 3] {
+            assert!(cache.get(&key(name)).await.is_some());
+        }
+        cache.insert(key(4), 30).await;
+        cache.run_pending_tasks().await;
+        let kept: Vec<u8> = (1..=4).filter(|name| cache.contains_key(&key(*name))).collect();
+        assert_eq!((kept, cache.weighted_size()), (vec![1, 3, 4], 90));
+        cache.insert(key(5), 101).await;
+        cache.run_pending_tasks().await;
+        assert!(!cache.contains_key(&key(5)) && cache.weighted_size() <= 100, "what is too large is not kept");
+    }
 }

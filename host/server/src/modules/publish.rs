@@ -1,10 +1,9 @@
 //! Publishing, activating and deleting modules.
 
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use walker_model::{TenantId, is_name};
 use walker_sandbox::AdmitError;
 
+use super::{Crowded, Place, Upload};
 use crate::host::Host;
 use crate::store::modules::Published as Stored;
 use crate::store::{self, ModuleView};
@@ -35,6 +34,9 @@ pub enum Error {
     /// The database failed.
     #[error("the module could not be stored")]
     Store(#[from] store::Error),
+    /// Too many modules come in at once.
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
     /// The host itself failed.
     #[error("the module could not be checked: {0}")]
     Fault(String),
@@ -50,15 +52,29 @@ pub struct Published {
 }
 
 impl Host {
-    /// Checks and compiles `code`, and makes it the active version of module `name`.
+    /// Gives an upload of module `name` a place in the line of those that are checked.
     ///
     /// # Errors
-    /// When the name or the code is not acceptable, a walker's name is taken, or the host fails.
-    pub async fn publish(&self, tenant: TenantId, name: &str, code: Bytes) -> Result<Published, Error> {
+    /// When the name is not acceptable, or too many modules come in already.
+    pub fn expect_module(&self, tenant: TenantId, name: &str) -> Result<Place, Error> {
         if !is_name(name) {
             return Err(Error::InvalidName(name.to_owned()));
         }
-        let sha256: [u8; 32] = Sha256::digest(&code).into();
+        Ok(self.compiled.expect(tenant)?)
+    }
+
+    /// Checks and compiles an upload, and makes it the active version of module `name`.
+    ///
+    /// # Errors
+    /// When the code is not acceptable, a walker's name is taken, or the host fails.
+    pub async fn publish(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        place: Place,
+        upload: Upload,
+    ) -> Result<Published, Error> {
+        let Upload { file, sha256 } = upload;
         if let Some(module) = self.module(tenant, name).await?
             && module
                 .versions
@@ -67,11 +83,11 @@ impl Host {
         {
             return Ok(Published { created: false, module });
         }
-        let admitted = self.compiled.admit(&sha256, code.clone()).await.map_err(|error| match error {
+        let admitted = self.compiled.admit(&place, &sha256, &file).await.map_err(|error| match error {
             AdmitError::Rejected(reason) => Error::Rejected(reason),
             AdmitError::Fault(cause) => Error::Fault(cause),
         })?;
-        let created = match self.store.publish(tenant, name, &sha256, &code, &admitted.definitions).await? {
+        let created = match self.store.publish(tenant, name, &sha256, &file, &admitted.definitions).await? {
             Stored::Created => true,
             Stored::Unchanged => false,
             Stored::NameTaken { walker, module } => return Err(Error::NameTaken { walker, module }),

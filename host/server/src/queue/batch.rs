@@ -8,18 +8,28 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_postgres::Statement;
 
-use crate::store::{Error, Session, Store};
+use crate::store::{Error, Session, Store, within};
 
 /// Past this a statement gains little (101k rows/s at 200, 112k at 1,000) and holds its rows up longer.
 const MAX_ROWS: usize = 500;
+/// From here on a batch is worth a connection of its own (62k rows/s at 50, 101k at 200, 112k at 1,000).
+const FULL_ROWS: usize = 200;
+const FULL_BYTES: usize = 1 << 20;
+/// A statement that takes longer than this holds up what came after it, so that another connection takes that.
+const SLOW: Duration = Duration::from_millis(10);
 /// Keeps one statement far below Postgres' message limit of 1 GiB.
 const MAX_STATEMENT_BYTES: usize = 8 << 20;
 /// What may wait in one batcher, so that a slow database does not become a full memory.
 const MAX_WAITING_ROWS: usize = 4_000;
 const MAX_WAITING_BYTES: usize = 256 << 20;
+/// Postgres itself gives a statement up before (`statement_timeout` of queue sessions): after this the answer is lost.
+const ANSWER_WAIT: Duration = Duration::from_secs(40);
 /// Between attempts to reach a database that is gone.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -51,7 +61,7 @@ pub(crate) trait Rows: Send + Sync + 'static {
     fn done(&self, row: Self::Row, written: Result<Self::Written, Error>);
 }
 
-/// Hands rows to the tasks that write them.
+/// Hands rows to the task that writes them.
 pub(crate) struct Batcher<R: Rows> {
     rows: mpsc::Sender<Waiting<R>>,
     room: Arc<Semaphore>,
@@ -70,15 +80,12 @@ impl<R: Rows> Clone for Batcher<R> {
 }
 
 impl<R: Rows> Batcher<R> {
-    /// Starts `writers` tasks, each with a connection of its own. They end when the last handle is dropped.
-    pub(crate) fn start(store: Store, kind: R, writers: usize) -> Self {
+    /// Starts the task that writes them, over up to `connections` connections. It ends when the last handle is dropped.
+    pub(crate) fn start(store: Store, kind: R, connections: usize) -> Self {
         let (rows, waiting) = mpsc::channel(MAX_WAITING_ROWS);
-        let waiting = Arc::new(Mutex::new(waiting));
         let kind = Arc::new(kind);
-        for _ in 0..writers {
-            let writer = Writer { store: store.clone(), kind: kind.clone(), link: None };
-            tokio::spawn(writer.write_all(waiting.clone()));
-        }
+        let idle = (0..connections).map(|_| Writer { store: store.clone(), kind: kind.clone(), link: None }).collect();
+        tokio::spawn(write_all(waiting, idle));
         Self { rows, room: Arc::new(Semaphore::new(MAX_WAITING_BYTES)) }
     }
 
@@ -103,28 +110,80 @@ struct Writer<R: Rows> {
     link: Option<Link>,
 }
 
-impl<R: Rows> Writer<R> {
-    async fn write_all(mut self, waiting: Arc<Mutex<mpsc::Receiver<Waiting<R>>>>) {
-        loop {
-            let mut batch = Vec::new();
-            {
-                let mut waiting = waiting.lock().await;
-                let Some(first) = waiting.recv().await else { return };
-                let mut bytes = R::bytes(&first.row);
-                batch.push(first);
-                while batch.len() < MAX_ROWS && bytes < MAX_STATEMENT_BYTES {
-                    let Ok(next) = waiting.try_recv() else { break };
-                    bytes += R::bytes(&next.row);
-                    batch.push(next);
-                }
-            }
-            batch.retain(|waiting| !R::is_abandoned(&waiting.row));
-            self.write(batch).await;
+/// Gives batches to writers until no more rows can come and all are written.
+///
+/// While one statement is on its way, the next batch grows: a second connection helps only with a full batch, or when
+/// the first is slow. Rows in small batches cost Postgres two to ten times as much.
+async fn write_all<R: Rows>(mut waiting: mpsc::Receiver<Waiting<R>>, mut idle: Vec<Writer<R>>) {
+    let mut writing = FuturesUnordered::new();
+    let mut batch = Batch::default();
+    let mut last_sent = Instant::now();
+    let mut may_come = true;
+    loop {
+        while !batch.is_closed()
+            && let Ok(row) = waiting.try_recv()
+        {
+            batch.push(row);
+        }
+        let helps = writing.is_empty() || batch.is_full() || last_sent.elapsed() >= SLOW;
+        if helps
+            && !batch.rows.is_empty()
+            && let Some(mut writer) = idle.pop()
+        {
+            let rows = std::mem::take(&mut batch).rows;
+            last_sent = Instant::now();
+            writing.push(async move {
+                writer.write(rows).await;
+                writer
+            });
+            continue;
+        }
+        tokio::select! {
+            biased;
+            Some(writer) = writing.next() => idle.push(writer),
+            row = waiting.recv(), if may_come && !batch.is_closed() => match row {
+                Some(row) => batch.push(row),
+                None => may_come = false,
+            },
+            () = tokio::time::sleep_until(last_sent + SLOW), if !idle.is_empty() && !batch.rows.is_empty() => {}
+            else => return,
         }
     }
+}
 
+/// The rows that go next.
+struct Batch<R: Rows> {
+    rows: Vec<Waiting<R>>,
+    bytes: usize,
+}
+
+impl<R: Rows> Default for Batch<R> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), bytes: 0 }
+    }
+}
+
+impl<R: Rows> Batch<R> {
+    fn push(&mut self, row: Waiting<R>) {
+        self.bytes += R::bytes(&row.row);
+        self.rows.push(row);
+    }
+
+    /// Large enough for a connection of its own.
+    fn is_full(&self) -> bool {
+        self.rows.len() >= FULL_ROWS || self.bytes >= FULL_BYTES
+    }
+
+    /// Takes no more.
+    fn is_closed(&self) -> bool {
+        self.rows.len() >= MAX_ROWS || self.bytes >= MAX_STATEMENT_BYTES
+    }
+}
+
+impl<R: Rows> Writer<R> {
     /// Writes a batch to its end: resends after a lost connection, and halves it around a row that Postgres refuses.
-    async fn write(&mut self, batch: Vec<Waiting<R>>) {
+    async fn write(&mut self, mut batch: Vec<Waiting<R>>) {
+        batch.retain(|waiting| !R::is_abandoned(&waiting.row));
         let mut parts = VecDeque::from([(batch, false)]);
         while let Some((mut part, mut again)) = parts.pop_front() {
             if part.is_empty() {
@@ -133,7 +192,8 @@ impl<R: Rows> Writer<R> {
             let rows: Vec<&R::Row> = part.iter().map(|waiting| &waiting.row).collect();
             let written = loop {
                 let link = self.link().await;
-                match R::write(&mut link.session, &link.statement, &rows, again).await {
+                let written = R::write(&mut link.session, &link.statement, &rows, again);
+                match within(ANSWER_WAIT, written).await {
                     Err(error) if error.is_unavailable() => {
                         tracing::warn!(
                             rows = rows.len(),
@@ -143,6 +203,8 @@ impl<R: Rows> Writer<R> {
                         );
                         self.link = None;
                         again = true;
+                        // Where it is not the connection that fails (a full disk), the next one would fail as fast.
+                        tokio::time::sleep(RECONNECT_PAUSE).await;
                     }
                     written => break written,
                 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::HostLease;
-use crate::store::{HostId, Lease, Session, Store, cancel::ANNOUNCED};
+use crate::store::{HostId, Lease, Session, Store, cancel::ANNOUNCED, within};
 
 /// The net below announcements. The look-up goes through an index that is almost always empty.
 const POLL: Duration = Duration::from_millis(250);
 /// The same while something is to be stopped that has not begun yet.
 const SOON: Duration = Duration::from_millis(10);
+/// Both take milliseconds; what takes this long has lost its connection.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// Between two announcements: those made meanwhile go together, since each takes a lock on the whole database.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -51,7 +53,7 @@ impl Cancels {
 /// Stops what is to be stopped for as long as this host lives; never returns. `stop` says whether it was found.
 pub(crate) async fn stop_cancelled(store: Store, lease: HostLease, cancels: &Cancels, stop: impl Fn(Lease) -> bool) {
     loop {
-        let pause = match store.stopping(lease.id()).await {
+        let pause = match within(ANSWER_WAIT, store.stopping(lease.id())).await {
             // What was claimed but has not begun is found a little later.
             Ok(leases) => leases.into_iter().fold(POLL, |pause, lease| if stop(lease) { pause } else { SOON }),
             Err(error) => {
@@ -74,7 +76,7 @@ pub(crate) async fn announce(store: Store, mut announced: mpsc::UnboundedReceive
             }
         }
         let payload = hosts.iter().map(i32::to_string).collect::<Vec<_>>().join(" ");
-        if let Err(error) = store.announce(&mut session, ANNOUNCED, &payload).await {
+        if let Err(error) = within(ANSWER_WAIT, store.announce(&mut session, ANNOUNCED, &payload)).await {
             // They find it by themselves a little later.
             tracing::debug!(error = &error as &dyn std::error::Error, "could not tell other hosts to stop walkers");
             session = None;

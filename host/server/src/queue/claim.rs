@@ -1,140 +1,201 @@
 //! Takes waiting walkers when this host has free slots.
+//!
+//! From which lanes is decided in `lanes.rs`, whether a tenant may have another slot in `slots.rs`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::Statement;
 
-use super::HostLease;
-use crate::store::claim::{self, Claimed, Take};
-use crate::store::{Error, Session, Store};
+use super::lanes::{Lanes, Moment, Pick};
+use super::slots::{Slot, Slots};
+use super::{HostLease, Strays};
+use crate::modules::Catalog;
+use crate::store::claim::{self, Claimed, Counted, Take};
+use crate::store::lanes::{self, Lane};
+use crate::store::{Error, Session, Store, within};
 
-/// The safety net below wake-ups: how late a due walker may be noticed.
-const POLL: Duration = Duration::from_millis(100);
+/// The safety net below wake-ups: how late it may be noticed that a walker is due, or was queued by another host.
+const LOOK: Duration = Duration::from_millis(100);
+/// With very many lanes a look takes longer; it takes no more than this part of the time.
+const LOOKING: u32 = 10;
+/// Nobody may jump a queue that another host has known for so long.
+const LATEST_LOOK: Duration = Duration::from_millis(250);
+/// Looks and claims take milliseconds; what takes this long has lost its connection.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// More in one statement gains nothing.
 const MAX_CLAIM: usize = 200;
 
-/// Runs at once, and what waits for a place among them.
-#[derive(Clone)]
-pub(crate) struct Slots {
-    free: Arc<Semaphore>,
-    queued: Arc<Queued>,
-}
-
-#[derive(Default)]
-struct Queued {
-    /// Whether rows may be waiting that were here first.
-    backlog: AtomicBool,
-    wake: Notify,
-}
-
-impl Slots {
-    pub(crate) fn new(count: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(count)), queued: Arc::default() }
-    }
-
-    /// A slot for a new walker, unless others wait already: nobody jumps the queue.
-    pub(crate) fn take(&self) -> Option<OwnedSemaphorePermit> {
-        if self.queued.backlog.load(Ordering::Acquire) {
-            return None;
-        }
-        self.free.clone().try_acquire_owned().ok()
-    }
-
-    /// A slot as soon as there is one; `None` once they are closed.
-    pub(crate) async fn wait(&self) -> Option<OwnedSemaphorePermit> {
-        self.free.clone().acquire_owned().await.ok()
-    }
-
-    /// Gives out no more slots: what waits stays for other hosts.
-    pub(crate) fn close(&self) {
-        self.free.close();
-    }
-
-    /// A row was stored that this host could not take at once.
-    pub(crate) fn queued(&self) {
-        self.queued.backlog.store(true, Ordering::Release);
-        self.queued.wake.notify_one();
-    }
-
-    /// How many more could be taken at once.
-    fn free(&self) -> usize {
-        self.free.available_permits()
-    }
+/// What claiming needs.
+pub(crate) struct Claiming {
+    pub(crate) store: Store,
+    pub(crate) lease: HostLease,
+    pub(crate) slots: Slots,
+    pub(crate) lanes: Lanes,
+    pub(crate) catalog: Catalog,
+    pub(crate) strays: Strays,
 }
 
 /// Takes waiting walkers until the slots are closed. `start` runs each.
-pub(crate) async fn claim_due(
-    store: Store,
-    lease: HostLease,
-    slots: Slots,
-    start: impl Fn(Claimed, OwnedSemaphorePermit) + Send + Sync,
-) {
-    let mut link: Option<(Session, Statement)> = None;
-    let mut after_tenant = 0;
-    // How many slots came free while the last answer was under way: about as many will be by the time of the next.
-    let mut coming = 0;
-    loop {
-        // Not before there is a slot. Only one is held while asking, so that new walkers find the others free.
-        let mut slot = slots.wait().await;
-        if slot.is_none() {
-            return;
-        }
-        let free = slots.free();
-        let wanted = (1 + free + coming).min(MAX_CLAIM);
-        // Before asking: a row queued meanwhile sets it again.
-        slots.queued.backlog.store(false, Ordering::Release);
-        // No tenant gets more than half of what there is, as long as others wait.
-        let take = Take { after_tenant, per_tenant: wanted.div_ceil(2) as i64, at_most: wanted as i64 };
-        match claim(&store, &mut link, &lease, take).await {
-            Ok(claimed) => {
-                coming = slots.free().saturating_sub(free);
-                let is_full = claimed.len() == wanted;
-                let may_have_more = after_tenant > 0 || claimed.len() as i64 >= take.per_tenant;
-                after_tenant = if is_full { claimed.last().map_or(0, |last| last.tenant.0) } else { 0 };
-                for claimed in claimed {
-                    let slot = match slot.take() {
-                        Some(slot) => Some(slot),
-                        None => slots.wait().await,
-                    };
-                    // Closed meanwhile: the host hands back what it holds.
-                    let Some(slot) = slot else { return };
-                    start(claimed, slot);
-                }
-                if is_full || may_have_more {
-                    slots.queued.backlog.store(true, Ordering::Release);
-                    continue;
-                }
-            }
+pub(crate) async fn claim_due(claiming: Claiming, start: impl Fn(Claimed, Slot) + Send + Sync) {
+    let mut claimer = Claimer { claiming, start, link: None, looked: None, look_after: Duration::ZERO };
+    while !claimer.claiming.slots.is_closed() {
+        match within(ANSWER_WAIT, claimer.take()).await {
+            Ok(Took::Some) => continue,
+            Ok(Took::Nothing) => {}
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "could not look for waiting walkers; trying again"
                 );
-                link = None;
+                claimer.link = None;
+                // What it asked for may have been given.
+                claimer.claiming.strays.suspect();
+                tokio::time::sleep(LOOK).await;
             }
         }
-        drop(slot);
-        // Either way: work, or the time to look again.
-        drop(tokio::time::timeout(POLL, slots.queued.wake.notified()).await);
+        let Claiming { slots, lanes, .. } = &claimer.claiming;
+        // Work, a slot for it, or the time to look again.
+        tokio::select! {
+            () = lanes.woken() => {}
+            () = slots.released() => {}
+            () = tokio::time::sleep(claimer.until_look()) => {}
+        }
     }
 }
 
-async fn claim(
-    store: &Store,
-    link: &mut Option<(Session, Statement)>,
-    lease: &HostLease,
-    take: Take,
-) -> Result<Vec<Claimed>, Error> {
-    let (session, statement) = match link {
-        Some(link) => link,
-        None => {
-            let session = store.queue_session().await?;
-            let statement = session.prepare(claim::CLAIM).await?;
-            link.insert((session, statement))
+/// What came of asking for work.
+enum Took {
+    Some,
+    Nothing,
+}
+
+struct Claimer<S> {
+    claiming: Claiming,
+    start: S,
+    link: Option<Link>,
+    /// When the last look began, and after how long the next is due.
+    looked: Option<Instant>,
+    look_after: Duration,
+}
+
+/// A connection with its prepared statements.
+struct Link {
+    session: Session,
+    claim: Statement,
+    due: Statement,
+}
+
+impl<S: Fn(Claimed, Slot)> Claimer<S> {
+    /// Starts what waits, as far as there are slots: what is claimed starts at once, or it could have started on another
+    /// host.
+    async fn take(&mut self) -> Result<Took, Error> {
+        if self.claiming.lanes.take_heard() || self.until_look().is_zero() {
+            self.look().await?;
         }
-    };
-    claim::claim(session, statement, lease.id(), take).await
+        let since = self.claiming.lanes.now();
+        if self.claiming.lanes.has_waiting() {
+            self.claiming.slots.want();
+        }
+        let picks = self.claiming.lanes.choose(MAX_CLAIM, &self.claiming.slots);
+        if picks.is_empty() {
+            return Ok(Took::Nothing);
+        }
+        let (mut limited, mut free): (Vec<Pick>, Vec<Pick>) = picks.into_iter().partition(|pick| pick.limit.is_some());
+        if !free.is_empty() {
+            let takes: Vec<Take> = free.iter().map(|pick| take(pick, pick.slots.len())).collect();
+            let claimed = self.claim(&takes, Counted::Freely).await?;
+            self.start(claimed, &mut free, since);
+        }
+        for of_one in limited.chunk_by_mut(|one, next| one.tenant == next.tenant) {
+            self.claim_limited(of_one, since).await?;
+        }
+        Ok(Took::Some)
+    }
+
+    /// Starts what was claimed; a lane that gave fewer than there were slots is empty.
+    fn start(&self, claimed: Vec<Claimed>, picks: &mut [Pick], since: Moment) {
+        for claimed in claimed {
+            let pick = picks.iter_mut().find(|pick| pick.id == claimed.lane).expect("only these lanes were asked for");
+            let slot = pick.slots.pop().expect("no more are claimed than there are slots");
+            self.claiming.lanes.started(claimed.tenant);
+            (self.start)(claimed, slot);
+        }
+        for pick in picks.iter().filter(|pick| !pick.slots.is_empty()) {
+            self.claiming.lanes.emptied(pick, since);
+        }
+    }
+
+    /// Takes as many as the limits leave room for, while no other host does.
+    async fn claim_limited(&mut self, picks: &mut [Pick], since: Moment) -> Result<(), Error> {
+        let tenant = picks[0].tenant;
+        let session = &self.link().await?.session;
+        session.batch_execute("begin").await?;
+        claim::lock_limits(session, tenant).await?;
+        let mut running = lanes::running(session, tenant).await?;
+        for pick in picks.iter_mut() {
+            let running = running.entry(pick.walker.clone()).or_default();
+            let room = pick.limit.unwrap_or(u32::MAX).saturating_sub(*running) as usize;
+            if room < pick.slots.len() {
+                self.claiming.lanes.filled(pick);
+                pick.slots.truncate(room);
+            }
+            *running = running.saturating_add(pick.slots.len() as u32);
+        }
+        let takes: Vec<Take> =
+            picks.iter().map(|pick| take(pick, pick.slots.len())).filter(|take| take.at_most > 0).collect();
+        let claimed = if takes.is_empty() { Vec::new() } else { self.claim(&takes, Counted::Limited).await? };
+        self.link().await?.session.batch_execute("commit").await?;
+        self.start(claimed, picks, since);
+        Ok(())
+    }
+
+    async fn claim(&mut self, takes: &[Take], counted: Counted) -> Result<Vec<Claimed>, Error> {
+        let host = self.claiming.lease.id();
+        let link = self.link().await?;
+        claim::claim(&link.session, &link.claim, host, takes, counted).await
+    }
+
+    /// Finds out what waits, also what other hosts queued or what has become due.
+    async fn look(&mut self) -> Result<(), Error> {
+        let began = Instant::now();
+        let since = self.claiming.lanes.now();
+        let link = self.link().await?;
+        let due = lanes::due(&link.session, &link.due).await?;
+        let mut found = Vec::with_capacity(due.len());
+        for (id, lane) in due {
+            let limit = self.limit(&lane).await?;
+            found.push((id, lane, limit));
+        }
+        self.claiming.lanes.found(found, since);
+        self.looked = Some(began);
+        self.look_after = (began.elapsed() * LOOKING).clamp(LOOK, LATEST_LOOK);
+        Ok(())
+    }
+
+    /// How many of a lane's walker may run at once.
+    async fn limit(&self, lane: &Lane) -> Result<Option<u32>, Error> {
+        let entry = self.claiming.catalog.active(lane.tenant, &lane.walker).await?;
+        Ok(entry.and_then(|entry| entry.definition.settings.concurrency))
+    }
+
+    fn until_look(&self) -> Duration {
+        self.looked.map_or(Duration::ZERO, |looked| self.look_after.saturating_sub(looked.elapsed()))
+    }
+
+    async fn link(&mut self) -> Result<&mut Link, Error> {
+        match &mut self.link {
+            Some(_) => {}
+            none => {
+                let session = self.claiming.store.queue_session().await?;
+                let claim = session.prepare(claim::CLAIM).await?;
+                let due = session.prepare(lanes::DUE).await?;
+                *none = Some(Link { session, claim, due });
+            }
+        }
+        Ok(self.link.as_mut().expect("just made"))
+    }
+}
+
+fn take(pick: &Pick, count: usize) -> Take {
+    Take { lane: pick.id, at_most: count as i64 }
 }

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
-use super::Accepted;
 use super::batch::Rows;
 use super::writers::Start;
+use super::{Accepted, Slot};
 use crate::store::groups::{self, GroupOf};
 use crate::store::intake::NewWalker;
 use crate::store::keys::Key;
@@ -33,7 +33,7 @@ pub(super) struct Groups {
 pub(super) struct GroupRow {
     pub(super) group: Group,
     /// For a group of one.
-    pub(super) slot: Option<(HostId, OwnedSemaphorePermit)>,
+    pub(super) slot: Option<(HostId, Slot)>,
     pub(super) reply: oneshot::Sender<Result<Grouped, Error>>,
 }
 

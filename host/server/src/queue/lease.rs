@@ -1,12 +1,13 @@
 //! Who this host is to the others: a row in `hosts`, kept fresh for as long as it lives.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::store::{Error, HostId, Session, Store, hosts};
+use super::Backlog;
+use crate::store::{Error, HostId, Session, Store, hosts, within};
 
 /// How often this host says that it lives.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -22,13 +23,16 @@ struct Inner {
     id: AtomicI32,
     /// Heartbeats in a row on one connection.
     steady: AtomicU32,
+    /// Whether the last heartbeat saw no other host.
+    alone: AtomicBool,
 }
 
 impl HostLease {
     /// Enters this host.
     pub(crate) async fn register(store: &Store) -> Result<Self, Error> {
         let HostId(id) = store.register_host().await?;
-        Ok(Self(Arc::new(Inner { id: AtomicI32::new(id), steady: AtomicU32::new(0) })))
+        tracing::info!(host = id, "entered as host {id}");
+        Ok(Self(Arc::new(Inner { id: AtomicI32::new(id), steady: AtomicU32::new(0), alone: AtomicBool::new(false) })))
     }
 
     /// Its id now; another one after it was taken for dead.
@@ -42,14 +46,20 @@ impl HostLease {
         self.0.steady.load(Ordering::Acquire) >= 3
     }
 
+    /// Whether there was no other host a heartbeat ago. One that joins is not told of waiting walkers until the next.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.0.alone.load(Ordering::Acquire)
+    }
+
     /// Keeps the row fresh, on a connection of its own; never returns.
-    pub(crate) async fn keep(self, store: Store) {
+    pub(crate) async fn keep(self, store: Store, backlog: Backlog) {
         let mut beat = tokio::time::interval(HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut session: Option<Session> = None;
         loop {
             beat.tick().await;
-            if let Err(error) = self.beat(&store, &mut session).await {
+            // A connection that has gone silent must not cost the lease: there is time for another one.
+            if let Err(error) = within(HEARTBEAT, self.beat(&store, &backlog, &mut session)).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "could not renew this host's lease; trying again"
@@ -60,12 +70,13 @@ impl HostLease {
         }
     }
 
-    async fn beat(&self, store: &Store, session: &mut Option<Session>) -> Result<(), Error> {
+    async fn beat(&self, store: &Store, backlog: &Backlog, session: &mut Option<Session>) -> Result<(), Error> {
         let session = match session {
             Some(session) => session,
             None => session.insert(store.session().await?),
         };
-        if hosts::beat(session, self.id()).await? {
+        if let Some(hosts) = hosts::beat(session, self.id(), &backlog.running()).await? {
+            self.0.alone.store(hosts == 1, Ordering::Release);
             self.0.steady.fetch_add(1, Ordering::AcqRel);
         } else {
             let id = store.register_host().await?;

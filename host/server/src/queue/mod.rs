@@ -3,23 +3,36 @@
 //! Knows which walkers this host holds and for how long; does not know how one is run.
 
 mod again;
+mod backlog;
 mod batch;
 mod cancel;
 mod claim;
 mod groups;
 mod keys;
+mod lanes;
 mod lease;
 mod recovery;
+mod retention;
+mod shares;
+mod slots;
+mod strays;
 #[cfg(test)]
 mod tests;
 mod waiters;
+mod wake;
 mod writers;
 
+pub(crate) use backlog::{Backlog, Coming, Refused};
 pub(crate) use cancel::{Cancels, announce, stop_cancelled};
-pub(crate) use claim::{Slots, claim_due};
+pub(crate) use claim::{Claiming, claim_due};
 pub(crate) use groups::{Group, Grouped};
 pub(crate) use keys::forget_keys;
+pub(crate) use lanes::Lanes;
 pub(crate) use lease::HostLease;
 pub(crate) use recovery::{MAX_LOSSES, recover};
+pub(crate) use retention::keep_size;
+pub(crate) use slots::{Slot, Slots};
+pub(crate) use strays::{Strays, free_strays};
 pub(crate) use waiters::Waiters;
+pub(crate) use wake::{Wake, hear, tell};
 pub(crate) use writers::{Accepted, Fenced, Writers};

@@ -7,10 +7,12 @@ use walker_model::{Code, Failure};
 
 use super::lease::LEASE;
 use super::{HostLease, Waiters};
-use crate::store::{Error, Session, Store, attempts, ending, hosts};
+use crate::store::{Error, Session, Store, attempts, ending, hosts, within};
 
 /// How often dead hosts are looked for.
 const SWEEP: Duration = Duration::from_secs(2);
+/// With a queue of millions it takes a second; after this the connection is lost.
+const SWEEP_WAIT: Duration = Duration::from_secs(20);
 /// After so many attempts that a host lost, the walker itself is the likeliest cause.
 pub(crate) const MAX_LOSSES: i64 = 3;
 /// Who holds this advisory lock sweeps; the others skip a turn.
@@ -26,7 +28,7 @@ pub(crate) async fn recover(store: Store, lease: HostLease, waiters: Waiters) {
         if !lease.is_steady() {
             continue;
         }
-        if let Err(error) = sweep(&store, &mut session, &waiters).await {
+        if let Err(error) = within(SWEEP_WAIT, sweep(&store, &mut session, &waiters)).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "could not look for dead hosts; trying again");
             session = None;
         }
@@ -38,30 +40,35 @@ async fn sweep(store: &Store, session: &mut Option<Session>, waiters: &Waiters) 
         Some(session) => session,
         None => session.insert(store.session().await?),
     };
-    let mine: bool = session.query_one("select pg_try_advisory_lock($1)", &[&SWEEP_LOCK]).await?.get(0);
+    // In one transaction, which Postgres ends should this host be suspended within it: with a lock of the session, nobody
+    // would sweep until it woke up.
+    session.batch_execute("begin").await?;
+    let mine: bool = session.query_one("select pg_try_advisory_xact_lock($1)", &[&SWEEP_LOCK]).await?.get(0);
     if !mine {
-        return Ok(());
+        return Ok(session.batch_execute("rollback").await?);
     }
     // Statements of their own, so that each sees what the one before left.
     let dead = hosts::reap(session, LEASE).await?;
-    if dead > 0 {
-        tracing::warn!(dead, "{dead} hosts stopped answering");
-    }
-    for id in ending::end_stopping(session).await? {
-        waiters.ended(id);
-    }
+    let cancelled = ending::end_stopping(session).await?;
     let failure = Failure::new(
         Code::HostLost,
         format!("the host that ran it died, in {MAX_LOSSES} attempts; retry it when the cause is known"),
     );
-    for id in ending::give_up(session, MAX_LOSSES, &failure).await? {
+    let given_up = ending::give_up(session, MAX_LOSSES, &failure).await?;
+    let freed = attempts::sweep(session, &Failure::new(Code::HostLost, "the host that ran it died")).await?;
+    session.batch_execute("commit").await?;
+    if dead > 0 {
+        tracing::warn!(dead, "{dead} hosts stopped answering");
+    }
+    for id in cancelled {
+        waiters.ended(id);
+    }
+    for id in given_up {
         tracing::warn!(walker = %id, "gave up on walker {id}: hosts died in {MAX_LOSSES} of its attempts");
         waiters.ended(id);
     }
-    let freed = attempts::sweep(session, &Failure::new(Code::HostLost, "the host that ran it died")).await?;
     if freed > 0 {
         tracing::warn!(freed, "{freed} walkers of dead hosts will run again");
     }
-    session.execute("select pg_advisory_unlock($1)", &[&SWEEP_LOCK]).await?;
     Ok(())
 }

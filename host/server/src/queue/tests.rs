@@ -5,15 +5,19 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use tokio::sync::mpsc;
 use uuid::Uuid;
-use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Status, TenantId, Usage, WalkerId};
+use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Priority, Status, TenantId, Usage, WalkerId};
 
-use super::{Accepted, Fenced, HostLease, Slots, Waiters, Writers, claim_due};
+use super::{Accepted, Claiming, Fenced, HostLease, Lanes, Slots, Strays, Waiters, Writers, claim_due};
 use crate::access::{Actor, Reach};
+use crate::modules::Catalog;
+use crate::store::cancel::Cancelled;
 use crate::store::checkpoint::Checkpoint;
-use crate::store::claim::Claimed;
+use crate::store::claim::{self, Claimed, Counted, Take};
 use crate::store::complete::ResultRow;
-use crate::store::intake::NewWalker;
+use crate::store::intake::{self, NewWalker};
+use crate::store::lanes::{Lane, LaneId};
 use crate::store::logs::LogChunk;
+use crate::store::strays::{self, Found};
 use crate::store::{HostId, Lease, ListFilter, Store, attempts, ending, hosts};
 use crate::test_postgres;
 
@@ -27,6 +31,7 @@ pub(super) struct Scene {
     pub(super) actor: Actor,
     pub(super) lease: HostLease,
     pub(super) slots: Slots,
+    pub(super) lanes: Lanes,
     pub(super) waiters: Waiters,
     pub(super) writers: Writers,
     pub(super) accepted: mpsc::UnboundedReceiver<Accepted>,
@@ -64,13 +69,16 @@ impl Scene {
         let (sender, accepted) = mpsc::unbounded_channel();
         let writers = Writers::start(&store, waiters.clone(), Box::new(move |one| drop(sender.send(one))));
         let actor = Actor { tenant: TenantId(tenant), root, reach: Reach::Root };
-        Self { store, actor, lease, slots: Slots::new(4), waiters, writers, accepted, module_id }
+        let lanes = Lanes::new(store.clone());
+        Self { store, actor, lease, slots: Slots::new(4), lanes, waiters, writers, accepted, module_id }
     }
 
     pub(super) fn walker(&self) -> NewWalker {
         NewWalker {
             id: WalkerId::new("sample").uuid,
             tenant: self.actor.tenant,
+            lane: LaneId::default(),
+            priority: Priority::Normal,
             walker: "sample".into(),
             module_id: self.module_id,
             module_version: 1,
@@ -79,14 +87,32 @@ impl Scene {
             execute_date: None,
             custom: None,
             fields: Json::parse(r#"{"value":0,"text":"\u0000"}"#.into()).unwrap(),
+            depth: 3,
         }
     }
 
     /// Stores a walker as this host's own.
     pub(super) async fn accept(&mut self) -> Accepted {
-        let slot = self.slots.take().unwrap();
+        let slot = self.slots.take(self.actor.tenant).unwrap();
         self.writers.accept(self.walker(), Some((self.lease.id(), slot))).await.unwrap();
         self.accepted.recv().await.unwrap()
+    }
+
+    /// Stores a walker that waits in its lane, as another host would.
+    pub(super) async fn queue(&self, mut walker: NewWalker) {
+        walker.lane = self.lane(&walker).await;
+        self.writers.accept(walker, None).await.unwrap();
+    }
+
+    /// Where a walker waits.
+    pub(super) async fn lane(&self, walker: &NewWalker) -> LaneId {
+        let lane = Lane { tenant: walker.tenant, walker: walker.walker.clone(), priority: walker.priority };
+        self.lanes.number(&lane).await.unwrap()
+    }
+
+    /// Has a walker run again, as its caller may.
+    pub(super) async fn retry(&self, actor: &Actor, id: &WalkerId) -> bool {
+        self.store.retry(actor, id, self.lane(&self.walker()).await).await.unwrap()
     }
 
     pub(super) async fn view(&self, id: Uuid) -> crate::store::WalkerView {
@@ -96,11 +122,18 @@ impl Scene {
     /// What is waiting, taken by the claim loop.
     pub(super) async fn claimed(&self, count: usize) -> Vec<Claimed> {
         let (sender, mut claimed) = mpsc::unbounded_channel();
-        let claiming =
-            tokio::spawn(claim_due(self.store.clone(), self.lease.clone(), self.slots.clone(), move |one, slot| {
-                drop(slot);
-                drop(sender.send(one));
-            }));
+        let claiming = Claiming {
+            store: self.store.clone(),
+            lease: self.lease.clone(),
+            slots: self.slots.clone(),
+            lanes: self.lanes.clone(),
+            catalog: Catalog::new(self.store.clone()),
+            strays: Strays::default(),
+        };
+        let claiming = tokio::spawn(claim_due(claiming, move |one, slot| {
+            drop(slot);
+            drop(sender.send(one));
+        }));
         let mut all = Vec::new();
         while all.len() < count {
             all.push(claimed.recv().await.unwrap());
@@ -209,20 +242,34 @@ async fn a_dead_hosts_walker_goes_on_from_its_checkpoint_until_attempts_run_out(
 }
 
 #[tokio::test]
-async fn a_host_that_leaves_hands_its_walkers_back_with_the_attempt_uncounted() {
+async fn a_host_that_leaves_hands_its_walkers_back_with_all_they_printed_and_nothing_lost() {
     let mut scene = Scene::new().await;
-    let lease = scene.accept().await.lease;
-    assert_eq!(scene.store.leave(lease.owner).await.unwrap(), 1);
-    scene.lease = HostLease::register(&scene.store).await.unwrap();
-    assert_eq!(scene.claimed(1).await[0].lease.attempt, 1);
+    let failure = Failure::new(Code::HostLost, "gone");
+    let session = scene.store.session().await.unwrap();
+    let mut lease = scene.accept().await.lease;
+    // However often: no attempt of these was lost.
+    for attempt in 1..=4 {
+        assert_eq!(lease.attempt, attempt);
+        let lines = Json::of(&[serde_json::json!({"seq": 1, "at": "x", "stream": "stdout", "text": "same"})]);
+        scene.writers.log(LogChunk { lease, seq: 1, lines }).await;
+        assert_eq!(scene.store.leave(lease.owner).await.unwrap(), 1);
+        scene.lease = HostLease::register(&scene.store).await.unwrap();
+        lease = scene.claimed(1).await[0].lease;
+    }
+    let chunks: i64 = session.query_one("select count(*) from logs", &[]).await.unwrap().get(0);
+    assert_eq!(chunks, 4, "one of each attempt");
+    assert!(scene.view(lease.id).await.run.attempts.is_empty());
+    // The first one that is lost is the first of three.
+    session.execute("delete from hosts", &[]).await.unwrap();
+    assert!(ending::give_up(&session, 2, &failure).await.unwrap().is_empty());
+    assert_eq!(attempts::sweep(&session, &failure).await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn claims_take_turns_among_tenants_and_leave_what_is_not_due() {
     let scene = Scene::new().await;
     for tenant in [1, 1, 1, 1, 1, 1, 1, 1, 2, 3] {
-        let walker = NewWalker { tenant: TenantId(tenant), ..scene.walker() };
-        scene.writers.accept(walker, None).await.unwrap();
+        scene.queue(NewWalker { tenant: TenantId(tenant), ..scene.walker() }).await;
     }
     let later = NewWalker { execute_date: Some(Utc::now() + TimeDelta::hours(1)), ..scene.walker() };
     scene.writers.accept(later.clone(), None).await.unwrap();
@@ -330,5 +377,118 @@ async fn lists_page_newest_first_and_show_only_what_the_actor_owns() {
         let id = WalkerId { name: "sample".into(), uuid: ids[0] };
         assert!(scene.store.walker(&stranger, &id).await.unwrap().is_none());
         assert!(scene.store.logs(&stranger, &id, 0, 10).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn higher_priorities_come_first_and_walkers_of_one_take_turns() {
+    let scene = Scene::new().await;
+    for (walker, priority) in [
+        ("a", Priority::Low),
+        ("a", Priority::Normal),
+        ("a", Priority::Normal),
+        ("a", Priority::Normal),
+        ("b", Priority::Normal),
+        ("b", Priority::High),
+    ] {
+        scene.queue(NewWalker { walker: walker.into(), priority, ..scene.walker() }).await;
+    }
+    let scene = Scene { slots: Slots::new(1), ..scene };
+    let order: Vec<String> = scene.claimed(6).await.into_iter().map(|claimed| claimed.input.unwrap().walker).collect();
+    assert_eq!(order[0], "b", "the only one of high priority");
+    assert!(order[1..3].contains(&"b".to_owned()), "{order:?}");
+    assert_eq!(order[3..], ["a", "a", "a"]);
+}
+
+#[tokio::test]
+async fn a_limit_of_concurrency_holds_across_hosts_and_lets_the_next_in_when_one_ends() {
+    let scene = Scene::new().await;
+    let definition = serde_json::json!([{
+        "name": "sample", "doc": "", "async": true, "public": false, "enters": ["Root"], "fields": [],
+        "settings": {"concurrency": 2}
+    }]);
+    let client = scene.store.client().await.unwrap();
+    client.execute("update module_versions set definitions = $1", &[&definition]).await.unwrap();
+    client.execute("update modules set active_version = 1", &[]).await.unwrap();
+    client
+        .execute("insert into walker_names values ($1, 'sample', $2)", &[&scene.actor.tenant.0, &scene.module_id])
+        .await
+        .unwrap();
+    for _ in 0..5 {
+        scene.queue(scene.walker()).await;
+    }
+    let first = scene.claimed(2).await;
+    let other = HostLease::register(&scene.store).await.unwrap();
+    let scene = Scene { lease: other, lanes: Lanes::new(scene.store.clone()), ..scene };
+    let none = tokio::time::timeout(Duration::from_millis(400), scene.claimed(1)).await;
+    assert!(none.is_err(), "a third one ran");
+    let ended = result(&scene, &outcome(Ended::Completed));
+    scene.writers.complete(first[0].lease, ended, ()).await.unwrap();
+    assert_eq!(scene.claimed(1).await.len(), 1);
+    let running: i64 =
+        client.query_one("select count(*) from queue where owner is not null", &[]).await.unwrap().get(0);
+    assert_eq!(running, 2);
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_found_and_given_back() {
+    let mut scene = Scene::new().await;
+    let known = scene.accept().await.lease;
+    scene.queue(scene.walker()).await;
+    // Taken, and nobody here heard of it.
+    let stray = scene.claimed(1).await.remove(0).lease;
+    let session = scene.store.session().await.unwrap();
+    let free = async |known: &[Uuid], age| strays::free(&session, scene.lease.id(), known, age).await.unwrap();
+    let young = Duration::from_secs(60);
+    assert_eq!(free(&[], young).await, Found::default());
+    assert_eq!(free(&[known.id, stray.id], Duration::ZERO).await, Found::default());
+    assert_eq!(free(&[known.id], Duration::ZERO).await, Found { freed: vec![stray.id], ..Found::default() });
+    assert_eq!(scene.view(known.id).await.schedule.status, Status::Running);
+    // Whoever had it after all, writes nothing.
+    let ended = result(&scene, &outcome(Ended::Completed));
+    assert_eq!(scene.writers.complete(stray, ended, ()).await.unwrap(), Fenced::Lost);
+    let again = scene.claimed(1).await.remove(0).lease;
+    assert_eq!((again.id, again.attempt), (stray.id, 2));
+    // Cancelled before anybody noticed, it ends: no run of this host could.
+    let id = WalkerId { name: "sample".into(), uuid: again.id };
+    assert_eq!(scene.store.cancel(&scene.actor, &id).await.unwrap(), Cancelled::Stopping(again));
+    assert_eq!(free(&[], young).await, Found::default());
+    assert_eq!(free(&[again.id, known.id], Duration::ZERO).await, Found::default());
+    assert_eq!(free(&[known.id], Duration::ZERO).await, Found { cancelled: vec![again.id], ..Found::default() });
+    assert_eq!(scene.view(again.id).await.schedule.status, Status::Cancelled);
+    assert_eq!(scene.view(known.id).await.schedule.status, Status::Running);
+}
+
+#[tokio::test]
+async fn a_host_that_was_taken_for_dead_claims_nothing_until_it_knows() {
+    let mut scene = Scene::new().await;
+    scene.queue(scene.walker()).await;
+    scene.store.leave(scene.lease.id()).await.unwrap();
+    let session = scene.store.queue_session().await.unwrap();
+    let statement = session.prepare(claim::CLAIM).await.unwrap();
+    let lane = Lane { tenant: scene.actor.tenant, walker: "sample".into(), priority: Priority::Normal };
+    let takes = [Take { lane: scene.lanes.number(&lane).await.unwrap(), at_most: 10 }];
+    let claim = async |host| claim::claim(&session, &statement, host, &takes, Counted::Freely).await.unwrap().len();
+    assert_eq!(claim(scene.lease.id()).await, 0);
+    scene.lease = HostLease::register(&scene.store).await.unwrap();
+    assert_eq!(claim(scene.lease.id()).await, 1);
+}
+
+#[tokio::test]
+async fn what_was_committed_before_its_answer_was_lost_is_recognised_whether_or_not_it_has_ended() {
+    let scene = Scene::new().await;
+    let (waits, ended) = (scene.walker(), scene.walker());
+    let mut session = scene.store.queue_session().await.unwrap();
+    let statement = session.prepare(intake::INTAKE).await.unwrap();
+    for walker in [&waits, &ended] {
+        intake::insert(&mut session, &statement, &[(walker, Some(scene.lease.id()))], false).await.unwrap();
+    }
+    let lease = Lease { id: ended.id, owner: scene.lease.id(), attempt: 1 };
+    scene.writers.complete(lease, result(&scene, &outcome(Ended::Completed)), ()).await.unwrap();
+    for walker in [&waits, &ended] {
+        let rows = [(walker, Some(scene.lease.id()))];
+        assert!(intake::insert(&mut session, &statement, &rows, true).await.is_ok());
+        // Sent for the first time, it would be a mistake of ours.
+        assert!(intake::insert(&mut session, &statement, &rows, false).await.is_err());
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
-use super::Waiters;
 use super::again::{Again, AgainRow};
 use super::batch::{Batcher, Rows};
 use super::groups::{Group, GroupRow, Grouped, Groups};
+use super::{Slot, Waiters};
 use crate::store::attempts::FailedAttempt;
 use crate::store::checkpoint::{self, Checkpoint};
 use crate::store::complete::{self, ResultRow};
@@ -35,7 +35,7 @@ pub(crate) struct Accepted {
     pub(crate) walker: NewWalker,
     pub(crate) lease: Lease,
     pub(crate) claimed_at: DateTime<Utc>,
-    pub(crate) slot: OwnedSemaphorePermit,
+    pub(crate) slot: Slot,
 }
 
 /// What happens with a walker that was accepted with a slot.
@@ -69,21 +69,13 @@ impl Writers {
     }
 
     /// Stores a walker; returns once that is committed. With a slot it is stored as claimed, and starts at once.
-    pub(crate) async fn accept(
-        &self,
-        walker: NewWalker,
-        slot: Option<(HostId, OwnedSemaphorePermit)>,
-    ) -> Result<(), Error> {
+    pub(crate) async fn accept(&self, walker: NewWalker, slot: Option<(HostId, Slot)>) -> Result<(), Error> {
         committed(|reply| self.intake.send(IntakeRow { walker, slot, reply })).await
     }
 
     /// Stores a group of walkers, all or none; returns once that is committed, or once it is known that its key was used
     /// before. With a slot its only walker is stored as claimed, and starts at once.
-    pub(crate) async fn accept_group(
-        &self,
-        group: Group,
-        slot: Option<(HostId, OwnedSemaphorePermit)>,
-    ) -> Result<Grouped, Error> {
+    pub(crate) async fn accept_group(&self, group: Group, slot: Option<(HostId, Slot)>) -> Result<Grouped, Error> {
         committed(|reply| self.groups.send(GroupRow { group, slot, reply })).await
     }
 
@@ -171,7 +163,7 @@ struct Intake {
 
 struct IntakeRow {
     walker: NewWalker,
-    slot: Option<(HostId, OwnedSemaphorePermit)>,
+    slot: Option<(HostId, Slot)>,
     reply: oneshot::Sender<Result<(), Error>>,
 }
 

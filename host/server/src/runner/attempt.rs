@@ -7,6 +7,7 @@ use tokio::time::MissedTickBehavior;
 use walker_model::{Json, Outcome, TenantId, WalkerId};
 use walker_sandbox::{HostFault, Job, Module, Stop};
 
+use super::Ticket;
 use super::logs::RunLogs;
 use crate::effects::RunEffects;
 use crate::host::Host;
@@ -23,6 +24,8 @@ pub(super) struct Setting {
     pub(super) lease: Option<Lease>,
     /// How many sync walkers deep this one was called; 1 is called by nobody.
     pub(super) depth: u32,
+    /// How many generations of spawning lie before it.
+    pub(super) spawn_depth: u32,
     /// How many reports the checkpoint of an earlier attempt held; `None`: there is none.
     pub(super) saved_reports: Option<i32>,
 }
@@ -50,7 +53,8 @@ impl Host {
         let effects = Arc::new(RunEffects::new(self.clone(), &job, &setting, logs.clone()));
         let (sandbox, seen) = (self.sandbox.clone(), effects.clone());
         let _stop_when_dropped = StopOnDrop(stop.clone());
-        let mut run = self.walkers.spawn(async move { sandbox.run(&module, job, seen, stop).await });
+        let ticket = Ticket::new(setting.tenant, stop.clone(), job.limits.time());
+        let mut run = self.walkers.spawn(ticket, async move { sandbox.run(&module, job, seen, stop).await });
         let outcome = match setting.lease {
             None => run.await,
             Some(lease) => {
@@ -69,10 +73,12 @@ impl Host {
             }
         };
         // A panic below is this run's fault and nobody else's.
-        let mut outcome = outcome.map_err(|panic| HostFault::Failed(format!("the sandbox failed: {panic}")))??;
+        let mut outcome =
+            outcome.map_err(|_| HostFault::Failed("the sandbox panicked, or the host is stopping".into()))??;
         if let (Some(lease), true) = (setting.lease, logs.is_full()) {
             self.store_logs(lease, &logs).await;
         }
+        (outcome.usage.call_depth, outcome.usage.spawn_depth) = (setting.depth.into(), setting.spawn_depth.into());
         let saved_reports = effects.saved_reports().or(setting.saved_reports);
         if outcome.failure().is_some() {
             outcome.fields = outcome.fields.or(earlier);
@@ -91,7 +97,7 @@ impl RunEffects {
     fn new(host: Arc<Host>, job: &Job, setting: &Setting, logs: Arc<RunLogs>) -> Self {
         let id: WalkerId = job.id.clone();
         let log = Box::new(move |line| logs.push(line));
-        Self::for_run(host, id, setting.tenant, job, setting.lease, setting.depth, log)
+        Self::for_run(host, id, setting.tenant, job, setting.lease, [setting.depth, setting.spawn_depth], log)
     }
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::OwnedSemaphorePermit;
 use walker_model::{Code, Ended, Failure, Json, NodeId, Outcome, TenantId, WalkerId};
 use walker_sandbox::{HostFault, Job, Module};
 
 use super::attempt::{Attempted, Setting};
 use crate::host::Host;
-use crate::queue::{Accepted, Fenced, MAX_LOSSES};
+use crate::modules::Unloadable;
+use crate::queue::{Accepted, Fenced, MAX_LOSSES, Slot};
 use crate::store::Lease;
 use crate::store::attempts::{FailedAttempt, Released, Retry};
 use crate::store::claim::{Claimed, Input};
@@ -41,6 +41,7 @@ impl Host {
     /// Runs a walker that was stored as this host's.
     pub(crate) fn start_accepted(self: &Arc<Self>, accepted: Accepted) {
         let Accepted { walker, lease, claimed_at, slot } = accepted;
+        self.lanes.started(walker.tenant);
         let input = Input {
             walker: walker.walker,
             module_id: walker.module_id,
@@ -50,14 +51,16 @@ impl Host {
             custom: walker.custom,
             fields: walker.fields,
             reports: Vec::new(),
+            depth: walker.depth,
             is_saved: false,
         };
         self.spawn_run(Run { lease, tenant: walker.tenant, claimed_at, input }, slot);
     }
 
     /// Runs a walker that was taken from the waiting ones.
-    pub(crate) fn start_claimed(self: &Arc<Self>, claimed: Claimed, slot: OwnedSemaphorePermit) {
-        let Claimed { lease, tenant, claimed_at, input } = claimed;
+    pub(crate) fn start_claimed(self: &Arc<Self>, claimed: Claimed, slot: Slot) {
+        let Claimed { lease, tenant, claimed_at, input, .. } = claimed;
+        self.backlog.claimed(tenant);
         match input {
             Some(input) => self.spawn_run(Run { lease, tenant, claimed_at, input }, slot),
             None => {
@@ -72,14 +75,18 @@ impl Host {
         }
     }
 
-    fn spawn_run(self: &Arc<Self>, run: Run, slot: OwnedSemaphorePermit) {
-        let host = self.clone();
-        tokio::spawn(host.run(run, slot));
+    fn spawn_run(self: &Arc<Self>, run: Run, slot: Slot) {
+        let (host, ran) = (self.clone(), self.backlog.run(run.tenant, run.lease.id));
+        tokio::spawn(async move {
+            host.run(run, slot).await;
+            drop(ran);
+        });
     }
 
     /// Runs an async walker and commits what came of it.
-    async fn run(self: Arc<Self>, run: Run, slot: OwnedSemaphorePermit) {
-        let (lease, root, claimed_at) = (run.lease, run.input.root, run.claimed_at);
+    async fn run(self: Arc<Self>, run: Run, slot: Slot) {
+        let (lease, tenant, root, claimed_at) = (run.lease, run.tenant, run.input.root, run.claimed_at);
+        let walker = run.input.walker.clone();
         let (place, stop) = self.running.enter(lease.id, lease.attempt);
         let attempted = match self.prepare(run).await {
             Ok(Prepared { module, job, setting, retries }) => {
@@ -101,9 +108,10 @@ impl Host {
             }
             Err(HostFault::Failed(fault)) => {
                 tracing::error!(walker = %lease.id, fault, "walker {} could not be run", lease.id);
-                return self.give_back(lease).await;
+                return self.give_back(tenant, lease).await;
             }
         };
+        let fuel = outcome.usage.fuel;
         if let (Some(failure), Some(retry), false) = (outcome.failure(), retries, place.is_cancelled())
             && failure.code.counts_for_retries()
         {
@@ -118,8 +126,8 @@ impl Host {
             };
             // Without a yes it ends as it failed; if the yes got lost, its lease is gone and that writes nothing.
             if self.writers.again(attempt).await.unwrap_or(false) {
-                self.slots.queued();
-                return;
+                self.lanes.ended(tenant, &walker, fuel);
+                return self.waits_again(tenant);
             }
         }
         if place.is_cancelled() {
@@ -134,6 +142,7 @@ impl Host {
             let result = ResultRow::new(root, claimed_at, &outcome, logs, saved_reports);
             written = self.writers.complete(lease.to_stop(), result, ()).await;
         }
+        self.lanes.ended(tenant, &walker, fuel);
         match written {
             Ok(Fenced::Written) => {}
             Ok(Fenced::Lost) => {
@@ -144,7 +153,7 @@ impl Host {
                 // Another attempt would end the same way, so it ends now, without what was refused.
                 let failure = Failure::new(Code::LimitOutput, "what it left behind could not be stored");
                 if !self.end(lease, &failure).await || !self.end(lease.to_stop(), &cancelled()).await {
-                    self.give_back(lease).await;
+                    self.give_back(tenant, lease).await;
                 }
             }
         }
@@ -152,9 +161,28 @@ impl Host {
 
     async fn prepare(&self, run: Run) -> Result<Prepared, String> {
         let Run { lease, tenant, input, .. } = run;
-        let entry = self.catalog.pinned(input.module_id, input.module_version, &input.walker).await;
+        let entry = loop {
+            match self.catalog.pinned(input.module_id, input.module_version, &input.walker).await {
+                // Nothing has begun: a database that is away must not cost the walker an attempt.
+                Err(error) if error.is_unavailable() && !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
+                entry => break entry,
+            }
+        };
         let entry = entry.map_err(|error| error.to_string())?.ok_or("its module's version is no longer stored")?;
-        let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| error.to_string())?;
+        let module = loop {
+            match self.compiled.get(&entry.module.sha256).await {
+                Err(Unloadable::Away(_)) if !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
+                module => break module,
+            }
+        };
+        let module = module.map_err(|error| error.to_string())?;
+        let quotas = loop {
+            match self.quotas.of(tenant).await {
+                Err(error) if error.is_unavailable() && !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
+                quotas => break quotas,
+            }
+        };
+        let quotas = quotas.map_err(|error| error.to_string())?;
         let saved_reports = input.is_saved.then(|| i32::try_from(input.reports.len()).unwrap_or(i32::MAX));
         let job = Job {
             id: WalkerId { name: input.walker, uuid: lease.id },
@@ -164,7 +192,7 @@ impl Host {
             fields: input.fields,
             reports: input.reports,
             custom: input.custom,
-            limits: entry.definition.limits(self.limits),
+            limits: entry.definition.limits(quotas.limits),
             seed: rand::random(),
         };
         let retries = entry.definition.retries().map(|asked| Retry {
@@ -172,33 +200,37 @@ impl Host {
             backoff: Duration::from_millis(asked.backoff_ms),
             max_backoff: Duration::from_millis(asked.max_backoff_ms),
         });
-        Ok(Prepared { module, job, setting: Setting { tenant, lease: Some(lease), depth: 1, saved_reports }, retries })
+        let setting = Setting { tenant, lease: Some(lease), depth: 1, spawn_depth: input.depth, saved_reports };
+        Ok(Prepared { module, job, setting, retries })
     }
 
-    /// Ends a walker that this host holds, with what it last saved. `false`: that could not be written either.
+    /// Ends a walker that this host holds, with what it last saved. A database that is away is waited for. `false`: that
+    /// could not be written either.
     async fn end(&self, lease: Lease, failure: &Failure) -> bool {
-        match self.store.end(lease, failure).await {
-            Ok(ended) => {
-                if ended {
-                    self.waiters.ended(lease.id);
-                } else {
-                    tracing::info!(walker = %lease.id, "the end of walker {} came too late and was not stored", lease.id);
+        loop {
+            match self.store.end(lease, failure).await {
+                Ok(true) => self.waiters.ended(lease.id),
+                Ok(false) => tracing::debug!(walker = %lease.id, "walker {} was ended by somebody else", lease.id),
+                Err(error) if error.is_unavailable() && !self.is_stopping() => {
+                    tracing::warn!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not end walker {}; trying again", lease.id);
+                    tokio::time::sleep(FAULT_PAUSE).await;
+                    continue;
                 }
-                true
+                Err(error) => {
+                    tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not end walker {}", lease.id);
+                    return false;
+                }
             }
-            Err(error) => {
-                tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "could not end walker {}", lease.id);
-                false
-            }
+            return true;
         }
     }
 
     /// Lets a walker be tried again, unless hosts failed it too often. Whoever else could free it would wait for this
     /// host's death, so that a database that is away is waited for.
-    async fn give_back(&self, lease: Lease) {
+    async fn give_back(&self, tenant: TenantId, lease: Lease) {
         loop {
             match self.store.release(lease, FAULT_PAUSE, MAX_LOSSES).await {
-                Ok(Released::Waiting) => break self.slots.queued(),
+                Ok(Released::Waiting) => break self.waits_again(tenant),
                 Ok(Released::NotAgain) => {
                     let message = format!("the host could not run it, in {MAX_LOSSES} attempts");
                     self.end(lease, &Failure::new(Code::HostLost, message)).await;
@@ -217,6 +249,12 @@ impl Host {
                 }
             }
         }
+    }
+
+    /// A walker that this host held waits, for this host or another.
+    fn waits_again(&self, tenant: TenantId) {
+        self.backlog.given_back(tenant);
+        self.lanes.heard();
     }
 }
 

@@ -5,6 +5,8 @@ mod background;
 mod logs;
 mod running;
 mod sync;
+mod turns;
 
 pub(crate) use running::Running;
 pub(crate) use sync::Recording;
+pub use turns::{Ticket, Turns, Weight};

@@ -42,6 +42,11 @@ impl Running {
         self.lock().len()
     }
 
+    /// Which walkers they are.
+    pub(crate) fn ids(&self) -> Vec<Uuid> {
+        self.lock().keys().map(|(id, _)| *id).collect()
+    }
+
     /// Asks one to end, because its walker was cancelled. `false`: it is not here (yet, or any more).
     pub(crate) fn cancel(&self, id: Uuid, attempt: i16) -> bool {
         let runs = self.lock();

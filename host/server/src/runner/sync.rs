@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::sync::OwnedSemaphorePermit;
-use walker_model::{NodeId, Outcome, WalkerId};
+use walker_model::{NodeId, Outcome, TenantId, WalkerId};
 use walker_sandbox::{HostFault, Job};
 
 use super::attempt::{Attempted, Setting};
 use crate::access::Actor;
 use crate::host::Host;
 use crate::invoke::{Error, Ready};
+use crate::queue::Slot;
 use crate::store::complete::ResultRow;
 
 /// How long a caller waits for a free slot before it is told to come back.
@@ -28,8 +28,9 @@ pub(crate) enum Recording {
 
 impl Host {
     /// A slot for a walker whose caller waits.
-    pub(crate) async fn slot_for_caller(&self) -> Result<OwnedSemaphorePermit, Error> {
-        tokio::time::timeout(SLOT_WAIT, self.slots.wait()).await.ok().flatten().ok_or(Error::Busy)
+    pub(crate) async fn slot_for_caller(&self, tenant: TenantId) -> Result<Slot, Error> {
+        let slot = tokio::time::timeout(SLOT_WAIT, self.slots.enter(tenant)).await;
+        slot.ok().and_then(Result::ok).ok_or(Error::Busy)
     }
 
     /// Runs a sync walker to its end; returns once its result is committed.
@@ -39,7 +40,7 @@ impl Host {
         actor: &Actor,
         ready: Ready,
         depth: u32,
-        slot: Option<OwnedSemaphorePermit>,
+        slot: Option<Slot>,
     ) -> Result<(WalkerId, Outcome), Error> {
         self.run_recorded(actor, ready, depth, slot, Recording::InTime).await
     }
@@ -50,13 +51,12 @@ impl Host {
         actor: &Actor,
         ready: Ready,
         depth: u32,
-        slot: Option<OwnedSemaphorePermit>,
+        slot: Option<Slot>,
         recording: Recording,
     ) -> Result<(WalkerId, Outcome), Error> {
         let id = ready.id();
-        let Ready { entry, walker } = ready;
-        let limits = entry.definition.limits(self.limits);
-        if depth > limits.call_depth {
+        let Ready { entry, walker, limits, .. } = ready;
+        if u64::from(depth) > limits.call_depth {
             return Err(Error::TooDeep(limits.call_depth));
         }
         let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| Error::Fault(error.to_string()))?;
@@ -72,7 +72,8 @@ impl Host {
             limits,
             seed: rand::random(),
         };
-        let setting = Setting { tenant: actor.tenant, lease: None, depth, saved_reports: None };
+        let setting =
+            Setting { tenant: actor.tenant, lease: None, depth, spawn_depth: walker.depth, saved_reports: None };
         let executed_date = Utc::now();
         let Attempted { outcome, logs, saved_reports } =
             self.attempt(module, job, setting, stop).await.map_err(|fault| match fault {

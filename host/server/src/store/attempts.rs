@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Statement;
 use tokio_postgres::types::Json as Sql;
 use uuid::Uuid;
-use walker_model::{Code, Failure, Json, WalkerId};
+use walker_model::{Code, Failure, Json, Priority, WalkerId};
 
+use super::lanes::LaneId;
 use super::lease::Leases;
 use super::{Error, Lease, Session, Store};
 use crate::access::Actor;
@@ -183,9 +184,23 @@ impl Store {
         Ok(if released == 1 { Released::Waiting } else { Released::NotAgain })
     }
 
-    /// Puts a failed or cancelled walker back into the queue, to go on from its last save. `false`: there is no such
+    /// A walker's place among those of its tenant; `None`: there is no such walker within reach.
+    pub(crate) async fn priority(&self, actor: &Actor, id: &WalkerId) -> Result<Option<Priority>, Error> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "select priority from walkers w
+                 where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)",
+            )
+            .await?;
+        let root = actor.readable_root();
+        let row = client.query_opt(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &root]).await?;
+        Ok(row.map(|row| Priority::from_code(row.get(0))))
+    }
+
+    /// Puts a failed or cancelled walker back into the queue, in this lane, to go on from its last save. `false`: there is no such
     /// walker within reach, or it did not end like that.
-    pub(crate) async fn retry(&self, actor: &Actor, id: &WalkerId) -> Result<bool, Error> {
+    pub(crate) async fn retry(&self, actor: &Actor, id: &WalkerId, lane: LaneId) -> Result<bool, Error> {
         let client = self.client().await?;
         // One statement: no reader ever sees the walker without either. Who never began has no attempt to keep. The code
         // is read off the text: `->>` fails on a message that holds \u0000.
@@ -210,11 +225,11 @@ impl Store {
                     from r where saved_reports is not null and fields is not null
                     on conflict (id) do update
                         set attempt = excluded.attempt, fields = excluded.fields, reports = excluded.reports, saved_at = now())
-                 insert into queue (id, tenant_id, execute_date, attempt)
-                 select id, tenant_id, now(), attempt from r",
+                 insert into queue (id, tenant_id, lane, execute_date, attempt)
+                 select id, tenant_id, $5::int4, now(), attempt from r",
             )
             .await?;
         let root = actor.readable_root();
-        Ok(client.execute(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &root]).await? == 1)
+        Ok(client.execute(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &root, &lane.0]).await? == 1)
     }
 }

@@ -54,7 +54,7 @@ impl ResultRow {
             // Postgres text cannot hold NUL, and a guest's message may.
             error: failure.map(|failure| failure.message.replace('\0', "\u{fffd}")),
             failure: failure.map(Json::of),
-            usage: Json::of(&(outcome.usage, outcome.limits)),
+            usage: Json::of(&(outcome.usage, outcome.limits.values())),
             logs,
             saved_reports,
         }

@@ -31,7 +31,7 @@ impl Store {
         let client = self.client().await?;
         client
             .execute(
-                "delete from queue where id = $1 and owner = $2 and attempt = $3",
+                "delete from queue where id = $1 and abs(owner) = $2 and attempt = $3",
                 &[&lease.id, &lease.owner.0, &lease.attempt],
             )
             .await?;

@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Statement;
-use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use super::intake::{Columns, NewWalker};
+use super::intake::{Columns, NewWalker, is_known_walker};
 use super::keys::Key;
 use super::{Error, HostId, Session};
 
@@ -40,8 +39,9 @@ with g as materialized (
     select * from unnest($1::int4[], $2::int8[], $3::bytea[], $4::bytea[], $5::uuid[]) g(n, tenant_id, key_hash, body_hash, first)),
 u as materialized (
     select * from unnest($6::int4[], $7::uuid[], $8::int8[], $9::text[], $10::int8[], $11::int4[], $12::text[], $13::uuid[], $14::uuid[],
-                         $15::timestamptz[], $16::json[], $17::json[], $18::int4[])
-        u(n, id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, owner)),
+                         $15::timestamptz[], $16::json[], $17::json[], $18::int4[], $19::int4[], $20::int4[], $21::int2[])
+        u(n, id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, lane, owner, depth,
+          priority)),
 k as (
     insert into idempotency_keys (tenant_id, key_hash, body_hash, walker_ids)
     select g.tenant_id, g.key_hash, g.body_hash, i.ids
@@ -54,12 +54,13 @@ x as materialized (
     select u.* from g join u on u.n = g.n
     where g.key_hash is null or g.first in (select first from k)),
 w as (
-    insert into walkers (id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields)
-    select id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, coalesce(execute_date, now()), custom, fields
+    insert into walkers (id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, depth, priority)
+    select id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, coalesce(execute_date, now()), custom, fields,
+           depth, priority
     from x),
 q as (
-    insert into queue (id, tenant_id, execute_date, owner, attempt, claimed_at)
-    select id, tenant_id, coalesce(execute_date, now()), owner, (owner is not null)::int::int2,
+    insert into queue (id, tenant_id, lane, execute_date, owner, attempt, claimed_at)
+    select id, tenant_id, lane, coalesce(execute_date, now()), owner, (owner is not null)::int::int2,
            case when owner is not null then now() end
     from x)
 select now(), array(select first from k)";
@@ -89,21 +90,35 @@ pub(crate) async fn insert(
     }
     let rows: Vec<&NewWalker> = in_order().flat_map(|group| group.walkers).collect();
     let columns = Columns::of(rows.into_iter());
-    let Columns { ids, tenants: of_tenant, walkers, modules, versions, kinds, nodes, roots, dates, customs, fields } =
-        &columns;
+    let Columns {
+        ids,
+        tenants: of_tenant,
+        lanes,
+        walkers,
+        modules,
+        versions,
+        kinds,
+        nodes,
+        roots,
+        dates,
+        customs,
+        fields,
+        depths,
+        priorities,
+    } = &columns;
     let inserted = session
         .query_one(
             statement,
             &[
                 &numbers, &tenants, &keys, &bodies, &firsts, &of, ids, of_tenant, walkers, modules, versions, kinds,
-                nodes, roots, dates, customs, fields, &owners,
+                nodes, roots, dates, customs, fields, lanes, &owners, depths, priorities,
             ],
         )
         .await;
     let (now, won): (DateTime<Utc>, HashSet<Uuid>) = match inserted {
         Ok(row) => (row.get(0), row.get::<_, Vec<Uuid>>(1).into_iter().collect()),
         // Groups without a key stand there because the lost answer was a yes; what became of the others, their keys say.
-        Err(error) if again && error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+        Err(error) if again && is_known_walker(&error) => {
             (session.query_one("select now()", &[]).await?.get(0), HashSet::new())
         }
         Err(error) => return Err(error.into()),

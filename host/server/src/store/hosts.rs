@@ -1,6 +1,9 @@
 //! Which hosts live: a row for each process start, kept fresh by a heartbeat.
 
+use std::collections::HashMap;
 use std::time::Duration;
+
+use tokio_postgres::types::Json as Sql;
 
 use super::ending::{Ending, cancelled, ending};
 use super::{Error, Session, Store};
@@ -35,21 +38,24 @@ impl Store {
             )
             .await?;
         transaction.execute("delete from hosts where id = $1", &[&host.0]).await?;
-        // The attempt did not fail; it was handed back.
-        let freed = transaction
-            .execute(
-                "update queue set owner = null, claimed_at = null, attempt = attempt - 1 where owner = $1",
-                &[&host.0],
-            )
-            .await?;
+        // No attempt was lost: what counts against a walker stands in `attempts`. The number stays taken all the same, since
+        // what was printed so far is stored under it.
+        let free = "update queue set owner = null, claimed_at = null where owner = $1";
+        let freed = transaction.execute(free, &[&host.0]).await?;
         transaction.commit().await?;
         Ok(freed)
     }
 }
 
-/// Tells that this host lives. `false`: it was taken for dead and must register anew.
-pub(crate) async fn beat(session: &Session, host: HostId) -> Result<bool, Error> {
-    Ok(session.execute("update hosts set heartbeat = now() where id = $1", &[&host.0]).await? == 1)
+/// Tells that this host lives, and how many walkers of each tenant it runs; answers how many hosts there are.
+/// `None`: it was taken for dead and must register anew.
+pub(crate) async fn beat(
+    session: &Session,
+    host: HostId,
+    running: &HashMap<String, i64>,
+) -> Result<Option<i64>, Error> {
+    let sql = "update hosts set heartbeat = now(), running = $2 where id = $1 returning (select count(*) from hosts)";
+    Ok(session.query_opt(sql, &[&host.0, &Sql(running)]).await?.map(|row| row.get(0)))
 }
 
 /// Takes hosts off the list whose heartbeat is older than `lease`.

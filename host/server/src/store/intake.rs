@@ -5,8 +5,9 @@ use tokio_postgres::Statement;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Json as Sql;
 use uuid::Uuid;
-use walker_model::{Json, NodeId, TenantId};
+use walker_model::{Json, NodeId, Priority, TenantId};
 
+use super::lanes::LaneId;
 use super::{Error, HostId, Session};
 
 /// What was asked: the row that never changes.
@@ -14,6 +15,10 @@ use super::{Error, HostId, Session};
 pub(crate) struct NewWalker {
     pub(crate) id: Uuid,
     pub(crate) tenant: TenantId,
+    /// Where it waits.
+    pub(crate) lane: LaneId,
+    /// Its place among the tenant's own waiting walkers.
+    pub(crate) priority: Priority,
     pub(crate) walker: String,
     pub(crate) module_id: i64,
     pub(crate) module_version: i32,
@@ -23,6 +28,8 @@ pub(crate) struct NewWalker {
     pub(crate) execute_date: Option<DateTime<Utc>>,
     pub(crate) custom: Option<Json>,
     pub(crate) fields: Json,
+    /// How many generations of spawning lie before it.
+    pub(crate) depth: u32,
 }
 
 impl NewWalker {
@@ -37,15 +44,16 @@ impl NewWalker {
 pub(crate) const INTAKE: &str = "
 with u as materialized (
     select * from unnest($1::uuid[], $2::int8[], $3::text[], $4::int8[], $5::int4[], $6::text[], $7::uuid[], $8::uuid[],
-                         $9::timestamptz[], $10::json[], $11::json[], $12::int4[])
-        u(id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, owner)),
+                         $9::timestamptz[], $10::json[], $11::json[], $12::int4[], $13::int4[], $14::int4[], $15::int2[])
+        u(id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, lane, owner, depth, priority)),
 w as (
-    insert into walkers (id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields)
-    select id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, coalesce(execute_date, now()), custom, fields
+    insert into walkers (id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, depth, priority)
+    select id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, coalesce(execute_date, now()), custom, fields,
+           depth, priority
     from u),
 q as (
-    insert into queue (id, tenant_id, execute_date, owner, attempt, claimed_at)
-    select id, tenant_id, coalesce(execute_date, now()), owner, (owner is not null)::int::int2,
+    insert into queue (id, tenant_id, lane, execute_date, owner, attempt, claimed_at)
+    select id, tenant_id, lane, coalesce(execute_date, now()), owner, (owner is not null)::int::int2,
            case when owner is not null then now() end
     from u)
 select now()";
@@ -59,11 +67,29 @@ pub(crate) async fn insert(
 ) -> Result<DateTime<Utc>, Error> {
     let columns = Columns::of(rows.iter().map(|(row, _)| *row));
     let owners: Vec<Option<i32>> = rows.iter().map(|(_, owner)| owner.map(|host| host.0)).collect();
-    let Columns { ids, tenants, walkers, modules, versions, kinds, nodes, roots, dates, customs, fields } = &columns;
+    let Columns {
+        ids,
+        tenants,
+        lanes,
+        walkers,
+        modules,
+        versions,
+        kinds,
+        nodes,
+        roots,
+        dates,
+        customs,
+        fields,
+        depths,
+        priorities,
+    } = &columns;
     let inserted = session
         .query_one(
             statement,
-            &[ids, tenants, walkers, modules, versions, kinds, nodes, roots, dates, customs, fields, &owners],
+            &[
+                ids, tenants, walkers, modules, versions, kinds, nodes, roots, dates, customs, fields, lanes, &owners,
+                depths, priorities,
+            ],
         )
         .await;
     match inserted {
@@ -74,11 +100,14 @@ pub(crate) async fn insert(
     }
 }
 
-/// Whether the primary key of `walkers` (of one of its partitions) refused a row.
-fn is_known_walker(error: &tokio_postgres::Error) -> bool {
+/// Whether the primary key of `walkers` (of one of its partitions) or of `queue` refused a row. Postgres fills `queue` first,
+/// so that its key speaks for as long as the walker has not ended.
+pub(super) fn is_known_walker(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|error| {
         *error.code() == SqlState::UNIQUE_VIOLATION
-            && error.constraint().is_some_and(|name| name.starts_with("walkers_") && name.ends_with("_pkey"))
+            && error
+                .constraint()
+                .is_some_and(|name| name == "queue_pkey" || name.starts_with("walkers_") && name.ends_with("_pkey"))
     })
 }
 
@@ -86,6 +115,7 @@ fn is_known_walker(error: &tokio_postgres::Error) -> bool {
 pub(super) struct Columns<'a> {
     pub(super) ids: Vec<Uuid>,
     pub(super) tenants: Vec<i64>,
+    pub(super) lanes: Vec<i32>,
     pub(super) walkers: Vec<&'a str>,
     pub(super) modules: Vec<i64>,
     pub(super) versions: Vec<i32>,
@@ -95,6 +125,8 @@ pub(super) struct Columns<'a> {
     pub(super) dates: Vec<Option<DateTime<Utc>>>,
     pub(super) customs: Vec<Option<Sql<&'a Json>>>,
     pub(super) fields: Vec<Sql<&'a Json>>,
+    pub(super) depths: Vec<i32>,
+    pub(super) priorities: Vec<i16>,
 }
 
 impl<'a> Columns<'a> {
@@ -102,6 +134,7 @@ impl<'a> Columns<'a> {
         Self {
             ids: rows.clone().map(|row| row.id).collect(),
             tenants: rows.clone().map(|row| row.tenant.0).collect(),
+            lanes: rows.clone().map(|row| row.lane.0).collect(),
             walkers: rows.clone().map(|row| row.walker.as_str()).collect(),
             modules: rows.clone().map(|row| row.module_id).collect(),
             versions: rows.clone().map(|row| row.module_version).collect(),
@@ -110,7 +143,9 @@ impl<'a> Columns<'a> {
             roots: rows.clone().map(|row| row.root).collect(),
             dates: rows.clone().map(|row| row.execute_date).collect(),
             customs: rows.clone().map(|row| row.custom.as_ref().map(Sql)).collect(),
-            fields: rows.map(|row| Sql(&row.fields)).collect(),
+            fields: rows.clone().map(|row| Sql(&row.fields)).collect(),
+            depths: rows.clone().map(|row| i32::try_from(row.depth).unwrap_or(i32::MAX)).collect(),
+            priorities: rows.map(|row| row.priority.code()).collect(),
         }
     }
 }

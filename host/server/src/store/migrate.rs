@@ -16,6 +16,8 @@ impl Store {
         // Held until the connection closes, so that hosts which start together wait for the first.
         session.execute("select pg_advisory_lock($1)", &[&SCHEMA_LOCK]).await?;
         let report = embedded::migrations::runner()
+            // A newer host may have been here: migrations only expand, so that this one can run beside it, and come back.
+            .set_abort_missing(false)
             .run_async(&mut *session)
             .await
             .map_err(|error| Error::Migration(error.into()))?;

@@ -6,6 +6,7 @@ pub(crate) mod attempts;
 pub(crate) mod cancel;
 pub(crate) mod checkpoint;
 pub(crate) mod claim;
+mod code;
 pub(crate) mod complete;
 pub(crate) mod ending;
 mod forget;
@@ -13,18 +14,23 @@ pub(crate) mod groups;
 pub(crate) mod hosts;
 pub(crate) mod intake;
 pub(crate) mod keys;
+pub(crate) mod lanes;
 mod lease;
 mod listen;
+pub(crate) mod live;
 pub(crate) mod logs;
 mod migrate;
 pub(crate) mod modules;
 mod partitions;
 mod read;
 pub(crate) mod record;
+pub(crate) mod retention;
 mod session;
+pub(crate) mod strays;
 mod tenants;
 mod tokens;
 mod users;
+pub(crate) mod wake;
 
 use std::time::Duration;
 
@@ -37,17 +43,21 @@ pub use lease::Lease;
 pub use logs::{LogEntry, Logs};
 pub use modules::{ModuleView, VersionView};
 pub use read::{AttemptView, ListFilter, ModuleRef, RunView, WalkerView};
-pub(crate) use session::Session;
+pub(crate) use session::{Session, within};
 pub use tenants::Tenant;
 pub use tokens::{Bearer, KeyRow, Token};
 pub use users::User;
 
 /// How long a request waits for a connection before it is told that the database is unavailable.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// How long what was sent may stay unacknowledged, and how soon an idle connection is asked whether it still is one:
+/// without these, a connection that a firewall forgot is waited on for a quarter of an hour.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// For statements that look up by key: planned once. Planning anew for every partition of every day, which Postgres
 /// takes for the better choice, made reading one walker ten times as expensive (0.8 against 0.085 ms).
-const ONE_PLAN: &str = "set plan_cache_mode = force_generic_plan; set jit = off";
+const ONE_PLAN: &str =
+    "set plan_cache_mode = force_generic_plan; set jit = off; set idle_in_transaction_session_timeout = '10s'";
 /// For statements whose best plan depends on their values.
 const OWN_PLAN: &str = "set plan_cache_mode = force_custom_plan";
 
@@ -63,6 +73,9 @@ pub enum Error {
     /// The schema could not be brought up to date.
     #[error("the database schema could not be brought up to date")]
     Migration(#[source] Box<refinery::Error>),
+    /// A file that a value goes into or comes from.
+    #[error("a file could not be read or written")]
+    File(#[source] std::io::Error),
     /// A stored value is not what this host writes.
     #[error("the database holds {0}")]
     Corrupt(String),
@@ -83,26 +96,33 @@ impl Error {
     }
 }
 
+/// Classes of errors that are about Postgres' state, not about the statement: connections (08), lack of disk, memory or
+/// connections (53), an operator at work, crashes and cancelled statements (57), the operating system (58), and deadlocks (40).
+const PASSING: [&str; 5] = ["08", "53", "57", "58", "40"];
+
+/// Whether the same statement may go through later.
+fn is_passing(code: &SqlState) -> bool {
+    PASSING.iter().any(|class| code.code().starts_with(class))
+        || [
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            // A standby, until the failover has found the new primary.
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+        ]
+        .contains(code)
+}
+
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        let gone = match error.code() {
+        let passes = match error.code() {
             // Without a code the connection itself failed, or a value could not be converted.
             None => {
                 error.is_closed()
                     || std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>())
             }
-            Some(code) => {
-                [
-                    SqlState::ADMIN_SHUTDOWN,
-                    SqlState::CRASH_SHUTDOWN,
-                    SqlState::CANNOT_CONNECT_NOW,
-                    SqlState::TOO_MANY_CONNECTIONS,
-                ]
-                .contains(code)
-                    || code.code().starts_with("08")
-            }
+            Some(code) => is_passing(code),
         };
-        if gone { Self::Unavailable(error.into()) } else { Self::Statement(error) }
+        if passes { Self::Unavailable(error.into()) } else { Self::Statement(error) }
     }
 }
 
@@ -128,7 +148,13 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be reached or the schema cannot be brought up to date.
     pub async fn open(mut config: tokio_postgres::Config, pool_size: usize) -> Result<Self, Error> {
-        config.application_name("walker").connect_timeout(CONNECT_WAIT);
+        config
+            .application_name("walker")
+            .connect_timeout(CONNECT_WAIT)
+            .tcp_user_timeout(SILENCE)
+            .keepalives_idle(SILENCE)
+            .keepalives_interval(SILENCE / 5)
+            .keepalives_retries(3);
         let manager =
             Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
@@ -163,5 +189,23 @@ impl Store {
     pub async fn ping(&self) -> Result<(), Error> {
         self.client().await?.simple_query("select 1").await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_a_statement_is_refused_for() {
+        let check = |code: &str, expect: bool| assert_eq!(is_passing(&SqlState::from_code(code)), expect, "{code}");
+        for passing in
+            ["08006", "53100", "53300", "57014", "57P01", "57P03", "58030", "40P01", "55P03", "25P03", "25006"]
+        {
+            check(passing, true);
+        }
+        for refused in ["23505", "23514", "22021", "22P05", "42P01", "54000", "XX000"] {
+            check(refused, false);
+        }
     }
 }

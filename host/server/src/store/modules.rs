@@ -1,12 +1,13 @@
 //! Published modules: their versions, their code, and which of them holds a walker name.
 
-use bytes::Bytes;
+use std::fs::File;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Json as Sql;
 use walker_model::{Definition, TenantId};
 
 use super::read::ModuleRef;
-use super::{Error, Store};
+use super::{Error, Store, code};
 
 /// The channel on which hosts tell each other that a tenant's modules changed; the payload is the tenant's number.
 pub(crate) const CHANGED: &str = "walker_modules";
@@ -78,13 +79,6 @@ impl Store {
         client.query_opt(&statement, &[&module_id, &number]).await?.as_ref().map(version).transpose()
     }
 
-    /// A module's code as uploaded.
-    pub(crate) async fn code(&self, sha256: &[u8; 32]) -> Result<Option<Bytes>, Error> {
-        let client = self.client().await?;
-        let row = client.query_opt("select code from module_code where sha256 = $1", &[&sha256.as_slice()]).await?;
-        Ok(row.map(|row| Bytes::from(row.get::<_, Vec<u8>>(0))))
-    }
-
     /// The tenant's published modules, by name; or only the one called `name`.
     ///
     /// # Errors
@@ -123,7 +117,7 @@ impl Store {
         tenant: TenantId,
         name: &str,
         sha256: &[u8; 32],
-        code: &[u8],
+        code: &File,
         definitions: &[Definition],
     ) -> Result<Published, Error> {
         let mut client = self.client().await?;
@@ -148,12 +142,7 @@ impl Store {
         if unchanged.is_some() {
             return Ok(Published::Unchanged);
         }
-        transaction
-            .execute(
-                "insert into module_code (sha256, code) values ($1, $2) on conflict do nothing",
-                &[&sha256.as_slice(), &code],
-            )
-            .await?;
+        code::keep(&transaction, sha256, code).await?;
         let version: i32 = transaction
             .query_one(
                 "insert into module_versions (module_id, version, sha256, definitions)

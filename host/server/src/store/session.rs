@@ -1,14 +1,18 @@
 //! A connection of one's own, for a task that sends one statement after the other.
 
+use std::time::Duration;
+
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
-use super::{Error, Store};
+use super::{CONNECT_WAIT, Error, Store};
 
 /// What every queue connection sets: the planner's guesses for these statements are wrong in ways that cost
 /// a hundredfold (a sequential scan of the queue), and their best plans are known.
 const QUEUE_SETTINGS: &str = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
-    set plan_cache_mode = force_generic_plan; set jit = off";
+    set plan_cache_mode = force_generic_plan; set jit = off; set statement_timeout = '30s'";
+/// A host that is suspended between two statements of a transaction must not hold its locks for longer.
+const TRANSACTIONS: &str = "set idle_in_transaction_session_timeout = '2s'";
 
 /// A connection outside the pool, closed when dropped.
 pub(crate) struct Session {
@@ -43,13 +47,26 @@ impl Drop for Session {
     }
 }
 
+/// Waits for an answer, but not for one that a lost connection will never bring. What was asked may have been done.
+pub(crate) async fn within<T>(at_most: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(at_most, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::Unavailable(format!("no answer within {at_most:?}").into())),
+    }
+}
+
 impl Store {
     /// A new connection with the default planner.
     pub(crate) async fn session(&self) -> Result<Session, Error> {
-        let (client, connection) = self.config.connect(NoTls).await?;
-        // Its error reaches whoever uses the client next.
-        let driver = tokio::spawn(async move { drop(connection.await) });
-        Ok(Session { client, driver })
+        let connecting = async {
+            let (client, connection) = self.config.connect(NoTls).await?;
+            // Its error reaches whoever uses the client next.
+            let driver = tokio::spawn(async move { drop(connection.await) });
+            let session = Session { client, driver };
+            session.batch_execute(TRANSACTIONS).await?;
+            Ok(session)
+        };
+        within(CONNECT_WAIT, connecting).await
     }
 
     /// A new connection set up for the queue's statements.

@@ -80,7 +80,7 @@ impl Store {
         let statement = client
             .prepare_cached(
                 "select k.kind, k.id, k.expires_at, k.scopes, u.id, u.email, u.root_id,
-                        t.id, t.name, t.root_id, t.public_root_id, t.created_at
+                        t.id, t.name, t.root_id, t.public_root_id, t.created_at, t.quotas
                    from tokens k
                    left join tenants t on t.id = k.tenant_id
                    left join users u on u.id = k.user_id

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::BodyDataStream;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
@@ -14,6 +15,7 @@ use walker_model::Json;
 
 use crate::host::Host;
 use crate::http::problem::{Kind, Problem};
+use crate::modules::{Spool, Upload};
 
 /// The longest pause between two pieces of a body; a client that stalls longer holds a connection for nothing.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -50,15 +52,31 @@ impl FromRequest<Arc<Host>> for SmallJson {
     }
 }
 
-/// A module as it was uploaded.
+/// A module as it is uploaded: read when there is a place for it, and never into memory.
 #[derive(Debug)]
-pub(crate) struct ModuleBytes(pub(crate) Bytes);
+pub(crate) struct ModuleBody(Request);
 
-impl FromRequest<Arc<Host>> for ModuleBytes {
+impl FromRequest<Arc<Host>> for ModuleBody {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, host: &Arc<Host>) -> Result<Self, Problem> {
-        Ok(Self(read(request, host.config.max_module_bytes, LONGEST_PAUSE).await?))
+    async fn from_request(request: Request, _host: &Arc<Host>) -> Result<Self, Problem> {
+        Ok(Self(request))
+    }
+}
+
+impl ModuleBody {
+    /// Keeps all of it in a file.
+    pub(crate) async fn receive(self, spool: &Spool, limit: u64) -> Result<Upload, Problem> {
+        let full = |error: std::io::Error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "an upload could not be kept");
+            Problem::fault()
+        };
+        let mut receiving = spool.receive().await.map_err(full)?;
+        let mut pieces = Pieces::of(self.0, limit, LONGEST_PAUSE)?;
+        while let Some(piece) = pieces.next(receiving.bytes()).await? {
+            receiving.write(&piece).await.map_err(full)?;
+        }
+        receiving.finish().await.map_err(full)
     }
 }
 
@@ -76,25 +94,43 @@ fn json(bytes: Bytes) -> Result<Option<Json>, Problem> {
 }
 
 async fn read(request: Request, limit: u64, longest_pause: Duration) -> Result<Bytes, Problem> {
-    let (parts, body) = request.into_parts();
-    let announced = content_length(&parts.headers);
-    let too_large = || Problem::new(Kind::BodyTooLarge, format!("the body may have at most {limit} bytes"));
-    if announced.is_some_and(|length| length > limit) {
-        return Err(too_large());
-    }
+    let announced = content_length(request.headers());
+    let mut pieces = Pieces::of(request, limit, longest_pause)?;
     let mut kept = BytesMut::with_capacity(announced.map_or(0, |length| length.min(MAX_RESERVED) as usize));
-    let mut pieces = body.into_data_stream();
-    loop {
-        let piece = tokio::time::timeout(longest_pause, pieces.next()).await;
-        let slow = |_| Problem::new(Kind::BodyTooSlow, "the body stopped coming");
-        let Some(piece) = piece.map_err(slow)? else { return Ok(kept.freeze()) };
-        let broken = |_| Problem::new(Kind::BodyMalformed, "the body ended too early or its encoding is broken");
-        let piece = piece.map_err(broken)?;
-        if (kept.len() + piece.len()) as u64 > limit {
-            return Err(too_large());
-        }
+    while let Some(piece) = pieces.next(kept.len() as u64).await? {
         kept.extend_from_slice(&piece);
     }
+    Ok(kept.freeze())
+}
+
+/// A body that comes in, held to its limits.
+struct Pieces {
+    stream: BodyDataStream,
+    limit: u64,
+    longest_pause: Duration,
+}
+
+impl Pieces {
+    fn of(request: Request, limit: u64, longest_pause: Duration) -> Result<Self, Problem> {
+        if content_length(request.headers()).is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
+        }
+        Ok(Self { stream: request.into_body().into_data_stream(), limit, longest_pause })
+    }
+
+    /// The next piece after `so_far` bytes.
+    async fn next(&mut self, so_far: u64) -> Result<Option<Bytes>, Problem> {
+        let piece = tokio::time::timeout(self.longest_pause, self.stream.next()).await;
+        let slow = |_| Problem::new(Kind::BodyTooSlow, "the body stopped coming");
+        let Some(piece) = piece.map_err(slow)? else { return Ok(None) };
+        let broken = |_| Problem::new(Kind::BodyMalformed, "the body ended too early or its encoding is broken");
+        let piece = piece.map_err(broken)?;
+        if so_far + piece.len() as u64 > self.limit { Err(too_large(self.limit)) } else { Ok(Some(piece)) }
+    }
+}
+
+fn too_large(limit: u64) -> Problem {
+    Problem::new(Kind::BodyTooLarge, format!("the body may have at most {limit} bytes"))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {

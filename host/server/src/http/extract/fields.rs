@@ -96,14 +96,44 @@ impl Fields {
         read.map_err(|detail| self.wrong(name, detail)).ok()
     }
 
+    /// An object of changes that may be left out: its members as `read` reads them, `None` for null, none where any is
+    /// wrong. `read` gets a member's name and value, and says what it expected.
+    pub(crate) fn patch<T>(
+        &mut self,
+        name: &'static str,
+        read: impl Fn(&str, &Value) -> Result<T, String>,
+    ) -> Vec<(String, Option<T>)> {
+        self.known.push(name);
+        let members = match self.left.remove(name) {
+            None => return Vec::new(),
+            Some(Value::Object(members)) => members,
+            Some(other) => {
+                self.wrong(name, format!("expected an object, found {}", kind(&other)));
+                return Vec::new();
+            }
+        };
+        let mut changes = Vec::new();
+        for (member, value) in members {
+            let change = match &value {
+                // Also for a name that nobody knows: read says so.
+                Value::Null => read(&member, &Value::from(0)).map(|_| None),
+                value => read(&member, value).map(Some),
+            };
+            match change {
+                Ok(change) => changes.push((member, change)),
+                Err(detail) => self.wrong(&format!("{name}/{}", escaped(&member)), detail),
+            }
+        }
+        changes
+    }
+
     /// Whether everything could be used.
     ///
     /// # Errors
     /// All that is wrong, fields that nobody knows among it.
     pub(crate) fn finish(mut self) -> Result<(), Problem> {
         for name in self.left.keys() {
-            // RFC 6901
-            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            let pointer = format!("/{}", escaped(name));
             let detail = format!("there is no such field; known: {}", self.known.join(", "));
             self.errors.push(FieldError { pointer, detail });
         }
@@ -130,6 +160,11 @@ impl Fields {
     fn wrong(&mut self, name: &str, detail: String) {
         self.errors.push(FieldError { pointer: format!("/{name}"), detail });
     }
+}
+
+/// A name as pointers hold it (RFC 6901).
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 fn kind(value: &Value) -> &'static str {

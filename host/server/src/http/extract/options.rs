@@ -8,7 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use chrono::{DateTime, TimeDelta, Utc};
-use walker_model::Json;
+use walker_model::{Json, Priority};
 
 use super::key::KeyedRequest;
 use super::query::Params;
@@ -29,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) custom: Option<Json>,
     /// Not before this time.
     pub(crate) execute_date: Option<DateTime<Utc>>,
+    /// Its place among the tenant's own waiting walkers.
+    pub(crate) priority: Option<Priority>,
     /// Answer only when it has ended, or after that long.
     pub(crate) wait: Option<Duration>,
     /// Do it once only.
@@ -57,9 +59,7 @@ impl<S: Sync> FromRequestParts<S> for BatchOptions {
 
 fn read(parts: &Parts, known: &[&str]) -> Result<Options, Problem> {
     let params = Params::read(&parts.uri, known)?;
-    if params.text("priority").is_some() {
-        return Err(Problem::new(Kind::NotImplemented, "the query parameter priority is not supported yet"));
-    }
+    let priority = params.parsed("priority")?;
     let execute_date = match (params.time("execute_date")?, params.with("delay", super::parse_duration)?) {
         (Some(_), Some(_)) => {
             return Err(Problem::new(Kind::QueryInvalid, "give execute_date or delay, not both"));
@@ -69,7 +69,7 @@ fn read(parts: &Parts, known: &[&str]) -> Result<Options, Problem> {
         (None, None) => None,
     };
     let (wait, key) = (wait(&params)?, KeyedRequest::read(parts)?);
-    Ok(Options { custom: custom(&parts.headers)?, execute_date, wait, key })
+    Ok(Options { custom: custom(&parts.headers)?, execute_date, priority, wait, key })
 }
 
 /// How long to wait for a walker's end.
@@ -128,7 +128,7 @@ mod tests {
         let one = |name: &'static str, value| vec![(name, value)];
         for (query, headers, kind) in [
             ("", one("Idempotency-Key", "a b"), Kind::KeyInvalid),
-            ("priority=high", vec![], Kind::NotImplemented),
+            ("priority=urgent", vec![], Kind::QueryInvalid),
             ("wait=61s", vec![], Kind::QueryInvalid),
             ("wait=soon", vec![], Kind::QueryInvalid),
             ("delay=1s&execute_date=2026-11-23T10:00:00Z", vec![], Kind::QueryInvalid),

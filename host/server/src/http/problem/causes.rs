@@ -10,7 +10,7 @@ use super::{FieldError, Kind, Problem};
 use crate::control;
 use crate::identity::{self, Denied};
 use crate::invoke::{self, FieldProblem};
-use crate::modules;
+use crate::modules::{self, Crowded};
 use crate::store;
 
 /// Logs a failure of the host's own with everything that led to it.
@@ -77,6 +77,7 @@ impl From<invoke::Error> for Problem {
                 return Self::fields(errors.collect());
             }
             Error::Store(cause) => return database(&cause),
+            Error::Quotas(cause) => return database(&cause),
             Error::Fault(_) => return fault(&error),
             Error::UnknownWalker(_) => Kind::WalkerNotFound,
             Error::NotPublic(_) => Kind::TokenMissing,
@@ -88,6 +89,9 @@ impl From<invoke::Error> for Problem {
             Error::NotSync(_) => Kind::WalkerNotSync,
             Error::NotAsync(_) => Kind::WalkerNotAsync,
             Error::TooDeep(_) => Kind::CallsTooDeep,
+            Error::SpawnedTooDeep(_) => Kind::SpawnedTooDeep,
+            Error::CustomTooLarge(..) => Kind::CustomTooLarge,
+            Error::TooManyWalkers(_) => Kind::QuotaWalkers,
             Error::Busy => Kind::Busy,
             Error::KeyReused => Kind::KeyReused,
             Error::KeyInProgress => Kind::KeyInProgress,
@@ -106,8 +110,10 @@ impl From<control::Error> for Problem {
             Error::HasEnded(_) => Kind::WalkerHasEnded,
             Error::IsLive(..) => Kind::WalkerIsLive,
             Error::IsCompleted => Kind::WalkerIsCompleted,
+            Error::TooManyWalkers(_) => Kind::QuotaWalkers,
             Error::Busy => Kind::Busy,
             Error::Store(cause) => return database(cause),
+            Error::Quotas(cause) => return database(cause),
         };
         Self::new(kind, error.to_string())
     }
@@ -122,6 +128,8 @@ impl From<modules::Error> for Problem {
             Error::NameTaken { .. } => Kind::WalkerNameTaken,
             Error::UnknownModule(_) => Kind::ModuleNotFound,
             Error::UnknownVersion(..) => Kind::VersionNotFound,
+            Error::Crowded(Crowded::Tenant) => Kind::TooManyUploads,
+            Error::Crowded(Crowded::Host) => Kind::Busy,
             Error::Store(cause) => return database(cause),
             Error::Fault(_) => return fault(&error),
         };
@@ -158,6 +166,10 @@ mod tests {
             Error::NotSync("x".into()),
             Error::NotAsync("x".into()),
             Error::TooDeep(8),
+            Error::SpawnedTooDeep(8),
+            Error::CustomTooLarge(9, 8),
+            Error::TooManyWalkers(8),
+            Error::Quotas(std::sync::Arc::new(store::Error::Unavailable("x".into()))),
             Error::Busy,
             Error::KeyReused,
             Error::KeyInProgress,

@@ -71,13 +71,17 @@ kinds! {
     WalkerNotSync = "walker.not_sync", 422, "The walker runs in the background";
     WalkerNotAsync = "walker.not_async", 422, "The walker answers at once";
     CallsTooDeep = "limit.calls", 422, "Walkers call each other too deeply";
+    SpawnedTooDeep = "limit.spawn_depth", 422, "Walkers spawn each other too deeply";
+    CustomTooLarge = "custom.too_large", 422, "The custom value is too large";
     KeyInvalid = "idempotency.key_invalid", 422, "The Idempotency-Key cannot be used";
     KeyReused = "idempotency.key_reused", 422, "The Idempotency-Key was used for another request";
     ModuleRejected = "module.rejected", 422, "The module cannot be run";
     ModuleNameInvalid = "module.name_invalid", 422, "The module cannot be called that";
 
+    QuotaWalkers = "quota.walkers", 429, "The tenant has too many live walkers";
+    TooManyUploads = "limit.uploads", 429, "Too many modules come in at once";
+
     Fault = "host.fault", 500, "The host failed";
-    NotImplemented = "not_implemented", 501, "This host cannot do that yet";
     Busy = "host.busy", 503, "The host is busy";
     NotReady = "host.not_ready", 503, "The host cannot take traffic";
     DatabaseUnavailable = "database.unavailable", 503, "The database cannot be reached";

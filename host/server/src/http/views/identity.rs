@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use walker_model::{NodeId, micros};
 
+use super::{QuotasView, SetQuotasView};
+use crate::quotas::QuotaRules;
 use crate::store::{KeyRow, Tenant, User};
 
 /// A user who registered.
@@ -63,11 +65,21 @@ pub(in crate::http) struct TenantView {
     root_id: NodeId,
     #[serde(with = "micros")]
     created_at: DateTime<Utc>,
+    /// What is set for it alone.
+    quotas: SetQuotasView,
+    /// What it may use, all told.
+    limits: QuotasView,
 }
 
-impl From<Tenant> for TenantView {
-    fn from(tenant: Tenant) -> Self {
-        Self { name: tenant.name, root_id: NodeId::root(tenant.root), created_at: tenant.created_at }
+impl TenantView {
+    pub(in crate::http) fn new(tenant: Tenant, rules: &QuotaRules) -> Self {
+        Self {
+            limits: rules.of(&tenant).into(),
+            name: tenant.name,
+            root_id: NodeId::root(tenant.root),
+            created_at: tenant.created_at,
+            quotas: SetQuotasView(tenant.quotas),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use walker_model::{Json, NodeId, Schedule, Status, WalkerId, micros};
 
-use super::{hex, to_micros};
+use super::{LimitsView, UsageView, hex, to_micros};
 use crate::store::{AttemptView, LogEntry, WalkerView};
 
 /// An async walker was accepted: its row is committed.
@@ -110,7 +110,10 @@ struct Run {
     finished_date: Option<DateTime<Utc>>,
     duration_ms: Option<f64>,
     module: ModuleRef,
-    usage: Option<Usage>,
+    /// What it used, once it ended.
+    usage: Option<UsageView>,
+    /// What it might use, once it ended: the same keys.
+    limits: Option<LimitsView>,
     failure: Option<RunFailure>,
     /// Those before the latest, oldest first; absent when there were none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -139,14 +142,6 @@ struct ModuleRef {
     sha256: String,
 }
 
-/// What a run used.
-#[derive(Serialize, ToSchema)]
-struct Usage {
-    fuel: u64,
-    memory_peak_bytes: u64,
-    log_bytes: u64,
-}
-
 /// How a run failed.
 #[derive(Serialize, ToSchema)]
 struct RunFailure {
@@ -173,11 +168,8 @@ impl Walker {
                 finished_date: run.finished_date,
                 duration_ms: run.usage.as_ref().map(|(usage, _)| to_micros(usage.duration_ms)),
                 module: ModuleRef { name: module.name, version: module.version, sha256: hex(&module.sha256) },
-                usage: run.usage.map(|(usage, _)| Usage {
-                    fuel: usage.fuel,
-                    memory_peak_bytes: usage.memory_peak_bytes,
-                    log_bytes: usage.log_bytes,
-                }),
+                usage: run.usage.map(|(usage, _)| usage.into()),
+                limits: run.usage.map(|(_, limits)| limits.into()),
                 failure: run.failure.map(|failure| RunFailure {
                     code: failure.code.as_str(),
                     message: failure.message,

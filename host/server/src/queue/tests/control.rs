@@ -1,7 +1,7 @@
 //! Cancelling, retrying and forgetting, and who wins when they meet an end.
 
 use super::*;
-use crate::store::cancel::{CancelFilter, Cancelled, Stands};
+use crate::store::cancel::{CancelFilter, Stands};
 
 impl Scene {
     fn id(uuid: Uuid) -> WalkerId {
@@ -160,7 +160,7 @@ async fn a_retry_goes_on_from_the_last_save_as_a_new_attempt() {
     let mut scene = Scene::new().await;
     let lease = scene.accept().await.lease;
     let id = Scene::id(lease.id);
-    assert!(!scene.store.retry(&scene.actor, &id).await.unwrap(), "it is live");
+    assert!(!scene.retry(&scene.actor, &id).await, "it is live");
     let failed = outcome(Ended::Failed(Failure::new(Code::GuestError, "no\0luck")));
     // Two reports, one of them saved.
     let mut row = result(&scene, &failed);
@@ -171,12 +171,12 @@ async fn a_retry_goes_on_from_the_last_save_as_a_new_attempt() {
         Actor { root: Uuid::now_v7(), ..scene.actor },
         Actor { tenant: TenantId(scene.actor.tenant.0 + 1), reach: Reach::Tenant, ..scene.actor },
     ] {
-        assert!(!scene.store.retry(&stranger, &id).await.unwrap());
+        assert!(!scene.retry(&stranger, &id).await);
         assert!(!scene.store.forget_walker(&stranger, &id).await.unwrap());
         assert_eq!(scene.store.cancel(&stranger, &id).await.unwrap(), Cancelled::Unknown);
     }
-    assert!(scene.store.retry(&scene.actor, &id).await.unwrap());
-    assert!(!scene.store.retry(&scene.actor, &id).await.unwrap(), "once");
+    assert!(scene.retry(&scene.actor, &id).await);
+    assert!(!scene.retry(&scene.actor, &id).await, "once");
     let view = scene.view(lease.id).await;
     assert_eq!((view.schedule.status, view.fields.as_str()), (Status::Pending, r#"{"value":1}"#));
     assert_eq!(view.schedule.reports, [Json::of("o\0ne")]);
@@ -193,7 +193,7 @@ async fn a_retry_goes_on_from_the_last_save_as_a_new_attempt() {
     assert_eq!(scene.writers.complete(lease, late, ()).await.unwrap(), Fenced::Lost, "the first attempt is over");
     let completed = result(&scene, &outcome(Ended::Completed));
     assert_eq!(scene.writers.complete(again.lease, completed, ()).await.unwrap(), Fenced::Written);
-    assert!(!scene.store.retry(&scene.actor, &id).await.unwrap(), "it ended well");
+    assert!(!scene.retry(&scene.actor, &id).await, "it ended well");
     assert_eq!(scene.view(lease.id).await.run.attempts.len(), 1);
 
     assert!(scene.store.forget_walker(&scene.actor, &id).await.unwrap());
@@ -208,9 +208,26 @@ async fn what_was_cancelled_before_it_began_can_be_retried_as_its_first_attempt(
     let scene = Scene::new().await;
     let id = scene.pending().await;
     assert_eq!(scene.cancel(id).await, Cancelled::Ended);
-    assert!(scene.store.retry(&scene.actor, &Scene::id(id)).await.unwrap());
+    assert!(scene.retry(&scene.actor, &Scene::id(id)).await);
     let claimed = scene.claimed(1).await.remove(0);
     assert_eq!((claimed.lease.attempt, claimed.input.unwrap().is_saved), (1, false));
     assert!(scene.view(id).await.run.attempts.is_empty());
     assert!(!scene.store.forget_walker(&scene.actor, &Scene::id(id)).await.unwrap(), "it is live");
+}
+
+#[tokio::test]
+async fn a_retry_waits_in_the_lane_where_its_walker_waited() {
+    let scene = Scene::new().await;
+    for priority in [Priority::Low, Priority::High] {
+        let walker = NewWalker { priority, ..scene.walker() };
+        let id = Scene::id(walker.id);
+        scene.queue(walker.clone()).await;
+        assert_eq!(scene.cancel(id.uuid).await, Cancelled::Ended);
+        assert_eq!(scene.store.priority(&scene.actor, &id).await.unwrap(), Some(priority));
+        let stranger = Actor { root: Uuid::now_v7(), ..scene.actor };
+        assert_eq!(scene.store.priority(&stranger, &id).await.unwrap(), None);
+        let lane = scene.lane(&walker).await;
+        assert!(scene.store.retry(&scene.actor, &id, lane).await.unwrap());
+        assert_eq!(scene.claimed(1).await[0].lane, lane);
+    }
 }

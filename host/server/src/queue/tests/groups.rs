@@ -88,7 +88,7 @@ async fn a_group_with_a_bad_walker_is_not_stored_and_the_others_are() {
 async fn a_keyed_walker_with_a_slot_starts_here_once() {
     let mut scene = Scene::new().await;
     let put = async |scene: &Scene| {
-        let slot = scene.slots.take().unwrap();
+        let slot = scene.slots.take(scene.actor.tenant).unwrap();
         let group = scene.group(Some(scene.key(1, 1)), 1);
         scene.writers.accept_group(group, Some((scene.lease.id(), slot))).await.unwrap()
     };

@@ -44,7 +44,7 @@ async fn a_failed_walker_is_tried_again_later_each_time_until_its_retries_are_us
     assert_eq!(scene.writers.complete(lease, result(&scene, &failure), ()).await.unwrap(), Fenced::Written);
     // Whoever retries it by hand grants them anew.
     let id = WalkerId { name: "sample".into(), uuid: lease.id };
-    assert!(scene.store.retry(&scene.actor, &id).await.unwrap());
+    assert!(scene.retry(&scene.actor, &id).await);
     let lease = scene.claimed(1).await.remove(0).lease;
     assert_eq!(lease.attempt, 5);
     assert!(scene.writers.again(failed(&scene, lease, retry)).await.unwrap());

@@ -3,6 +3,9 @@
 -- How many of the reports the last checkpoint held: a retry starts from there. Null: nothing was saved.
 alter table results add column saved_reports int4;
 
+-- Where it waits when it is queued again.
+alter table walkers add column priority int2 not null default 0;
+
 -- Attempts after which another one followed. `was_result`: it was the walker's result until somebody retried it; the
 -- failures before it count no more.
 create table attempts (

@@ -1,0 +1,90 @@
+//! What a tenant may use: the limits of its runs, and what it may have at once.
+//!
+//! Knows nothing of where quotas are kept or by whom they are set.
+
+use std::collections::BTreeMap;
+
+use crate::{Limit, Limits};
+
+/// What a tenant may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// What each of its runs may use.
+    pub limits: Limits,
+    /// How many of its walkers may be pending or running at once, those that walkers spawn included.
+    pub live_walkers: u64,
+}
+
+/// What the operator set for one tenant, by name; what is not in it is as for all.
+pub type SetQuotas = BTreeMap<String, u64>;
+
+/// What a tenant has beside the limits of its runs.
+const LIVE_WALKERS: Limit = Limit {
+    name: "live_walkers",
+    usage: "live_walkers",
+    doc: "How many of its walkers may be pending or running at once, those that walkers spawn included.",
+    // A minute of backlog at the rates measured; above it a client should slow down.
+    default: 100_000,
+    ceiling: 10_000_000,
+};
+
+impl Quotas {
+    /// Where nobody says otherwise.
+    pub const DEFAULT: Self = Self { limits: Limits::DEFAULT, live_walkers: LIVE_WALKERS.default };
+    /// The most that quotas may be raised to, where the operator does not say otherwise.
+    pub const CEILING: Self = Self { limits: Limits::CEILING, live_walkers: LIVE_WALKERS.ceiling };
+
+    /// Everything that a quota may be set for.
+    pub fn all() -> impl Iterator<Item = &'static Limit> {
+        Limits::ALL.iter().chain([&LIVE_WALKERS])
+    }
+
+    /// The quota of this name.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        if name == LIVE_WALKERS.name { Some(self.live_walkers) } else { self.limits.get(name) }
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut u64> {
+        if name == LIVE_WALKERS.name { Some(&mut self.live_walkers) } else { self.limits.get_mut(name) }
+    }
+
+    /// These, with what was set for one tenant; nothing above `ceiling`, even where it was set before that was lowered.
+    #[must_use]
+    pub fn with(mut self, set: &SetQuotas, ceiling: &Self) -> Self {
+        for (name, value) in set {
+            if let (Some(quota), Some(most)) = (self.get_mut(name), ceiling.get(name)) {
+                *quota = (*value).min(most);
+            }
+        }
+        self
+    }
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_counts_up_to_the_ceiling() {
+        let ceiling = Quotas { live_walkers: 50, ..Quotas::CEILING };
+        let check = |set: &[(&str, u64)], name: &str, expect: u64| {
+            let set = set.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+            assert_eq!(Quotas::DEFAULT.with(&set, &ceiling).get(name), Some(expect), "{name}");
+        };
+        check(&[], "fuel", Quotas::DEFAULT.limits.fuel);
+        check(&[("fuel", 5)], "fuel", 5);
+        check(&[("fuel", 5)], "reports", Quotas::DEFAULT.limits.reports);
+        check(&[("fuel", u64::MAX)], "fuel", ceiling.limits.fuel);
+        check(&[("live_walkers", 7)], "live_walkers", 7);
+        check(&[("live_walkers", 70)], "live_walkers", 50);
+        // A newer host's, after a downgrade.
+        check(&[("unheard_of", 1)], "fuel", Quotas::DEFAULT.limits.fuel);
+    }
+}

@@ -1,0 +1,61 @@
+//! Uploads that are valid, and too much: each is refused for what it has too much of, soon and in plain words.
+
+use std::time::{Duration, Instant};
+
+use walker_sandbox::{AdmitError, Bounds, JailLimits};
+
+use crate::Test;
+use crate::admission::{OK, rejected};
+use crate::guest::core;
+use crate::world::admit_within;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("refuses_too_much_of_anything", refuses_too_much_of_anything),
+    ("takes_what_the_operator_allows", takes_what_the_operator_allows),
+    ("survives_instances_of_instances", survives_instances_of_instances),
+];
+
+fn wasm(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap()
+}
+
+fn refuses_too_much_of_anything() {
+    let check = |text: &str, expect: &str| {
+        let module = wasm(text);
+        let begun = Instant::now();
+        rejected(module, expect);
+        // A second on an idle machine.
+        assert!(begun.elapsed() < Duration::from_secs(30), "{expect}: {:?}", begun.elapsed());
+    };
+    let module = |part: &str, count: usize| format!("(module {})", part.repeat(count));
+    check(&module("(func)", 200_001), "has 200001 functions; this host takes at most 200000");
+    check(&module("(type (func))", 100_001), "has 100001 types");
+    check(&module(r#"(import "" "" (func))"#, 100_001), "has 100001 imports and exports");
+    check(&module("(global i32 (i32.const 0))", 100_001), "has 100001 globals");
+    check(&format!("(module (func (local {})))", "i32 ".repeat(20_001)), "has 20001 local variables");
+    check(&format!("(module (func {}))", "nop ".repeat(1 << 20)), "bytes of code; this host takes at most 1048576");
+    let targets = "0 ".repeat(50_001);
+    check(&format!("(module (func (br_table {targets} (i32.const 0))))"), "targets in its jump tables");
+    check(&format!("(component {})", "(core module)".repeat(301)), "has 301 core modules");
+    let instances = "(core instance (instantiate 0))".repeat(1001);
+    check(&format!("(component (core module) {instances})"), "has 1001 instances");
+    check(&format!("{}{}", "(component ".repeat(18), ")".repeat(18)), "components in components");
+}
+
+fn takes_what_the_operator_allows() {
+    let module = core(&"(func)".repeat(100), OK);
+    let limits = |functions| JailLimits { bounds: Bounds { functions, ..Bounds::default() }, ..JailLimits::default() };
+    assert!(admit_within(limits(1000), &module).is_ok());
+    let Err(AdmitError::Rejected(message)) = admit_within(limits(100), &module) else { panic!("taken") };
+    assert!(message.contains("this host takes at most 100"), "{message}");
+}
+
+/// Few instances of few components, each of which has several of the next: two to the twelfth in all.
+fn survives_instances_of_instances() {
+    let mut text = "(component (core module) (core instance (instantiate 0)))".to_owned();
+    for _ in 0..12 {
+        text = format!("(component {text} (instance (instantiate 0)) (instance (instantiate 0)))");
+    }
+    let Err(AdmitError::Rejected(message)) = admit_within(JailLimits::default(), &wasm(&text)) else { panic!("taken") };
+    println!("{message}");
+}

@@ -1,0 +1,73 @@
+//! Where accepted walkers wait, or that one starts at once: room for them, their lane, a slot.
+//!
+//! Stores nothing; whoever does says afterwards what became of them.
+
+use walker_model::TenantId;
+
+use super::{Error, Ready};
+use crate::host::Host;
+use crate::queue::{Coming, Refused, Slot};
+use crate::store::HostId;
+use crate::store::intake::NewWalker;
+use crate::store::lanes::{Lane, LaneId};
+
+/// The place of walkers that are accepted together: all of one name, one priority and one date.
+#[must_use]
+pub(super) struct Place {
+    coming: Coming,
+    lane: Lane,
+    number: LaneId,
+    /// How many of this walker may run at once, on all hosts together.
+    limit: Option<u32>,
+    is_due: bool,
+}
+
+impl Host {
+    /// Finds a place for walkers, and puts them into their lane.
+    pub(super) async fn place(&self, ready: Vec<Ready>) -> Result<(Place, Vec<NewWalker>), Error> {
+        let first = ready.first().ok_or_else(|| Error::Fault("nothing was asked for".into()))?;
+        let coming = self.room_for(&ready).await?;
+        let walker = &first.walker;
+        let lane = Lane { tenant: walker.tenant, walker: walker.walker.clone(), priority: walker.priority };
+        let number = self.lanes.number(&lane).await?;
+        let limit = first.entry.definition.settings.concurrency;
+        let place = Place { coming, lane, number, limit, is_due: walker.execute_date.is_none() };
+        let walkers = ready.into_iter().map(|ready| NewWalker { lane: number, ..ready.walker }).collect();
+        Ok((place, walkers))
+    }
+
+    /// A slot to start in at once, if there is one here and nobody waits before.
+    pub(super) fn slot_in(&self, place: &Place) -> Option<(HostId, Slot)> {
+        let Lane { tenant, priority, .. } = place.lane;
+        let slot = match place.limit {
+            None if place.is_due && self.runs_async() && !self.lanes.is_ahead(tenant, priority) => {
+                self.slots.take(tenant)
+            }
+            // Counted among all hosts, which only a claim does.
+            _ => None,
+        };
+        slot.map(|slot| (self.lease.id(), slot))
+    }
+
+    /// They are stored, and wait.
+    pub(super) fn wait_in(&self, place: Place) {
+        place.coming.waiting();
+        if place.is_due {
+            if self.runs_async() {
+                self.lanes.queued(place.number, &place.lane, place.limit);
+            }
+            self.wake.others();
+        }
+    }
+
+    /// Room for that many more live walkers of a tenant.
+    pub(super) async fn room_for(&self, ready: &[Ready]) -> Result<Coming, Error> {
+        let (tenant, quota) = ready.first().map_or((TenantId(0), 0), |one| (one.walker.tenant, one.live_walkers));
+        let ids: Vec<_> = ready.iter().map(|ready| ready.walker.id).collect();
+        let room = self.backlog.admit(tenant, &ids, quota).await;
+        room.map_err(|refused| match refused {
+            Refused::Full => Error::TooManyWalkers(quota),
+            Refused::Store(error) => Error::Store(error),
+        })
+    }
+}

@@ -1,0 +1,243 @@
+//! Which lanes hold walkers that wait, as far as this host knows, and from which of them it takes how many.
+//!
+//! Knows what this host queued at once, and what others queued as of the last look. Sends no statement but to find a
+//! lane's number.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use moka::future::Cache;
+use tokio::sync::Notify;
+use walker_model::{Priority, TenantId};
+
+use super::shares::Shares;
+use super::slots::{Slot, Slots};
+use crate::store::lanes::{Lane, LaneId};
+use crate::store::{Error, Store};
+
+/// Numbers of lanes kept in memory; each takes about a hundred bytes.
+const MAX_NUMBERS: u64 = 100_000;
+
+/// What waits, and in which order it comes.
+#[derive(Clone)]
+pub(crate) struct Lanes(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    numbers: Cache<Lane, LaneId>,
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: HashMap<TenantId, Vec<Waiting>>,
+    shares: Shares,
+    /// Raised with each look and each claim, to tell what was queued since.
+    clock: u64,
+    /// Whether something was queued that this host knows no more of.
+    heard: bool,
+}
+
+/// A lane that holds walkers which are due.
+struct Waiting {
+    id: LaneId,
+    walker: String,
+    priority: Priority,
+    /// How many of this walker may run at once, on all hosts together.
+    limit: Option<u32>,
+    /// When somebody last queued in it.
+    queued: Moment,
+    /// When it was last chosen: lanes of one priority take turns.
+    chosen: Moment,
+    /// At its limit: nothing is taken before one ends or the next look.
+    is_full: bool,
+}
+
+/// A moment on the clock of [`Lanes`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+/// What is to be taken from a lane: one walker for each slot.
+pub(super) struct Pick {
+    pub(super) id: LaneId,
+    pub(super) tenant: TenantId,
+    pub(super) walker: String,
+    pub(super) limit: Option<u32>,
+    pub(super) slots: Vec<Slot>,
+}
+
+impl Lanes {
+    pub(crate) fn new(store: Store) -> Self {
+        let numbers = Cache::builder().max_capacity(MAX_NUMBERS).build();
+        Self(Arc::new(Inner { store, numbers, state: Mutex::default(), wake: Notify::new() }))
+    }
+
+    /// The lane's number.
+    ///
+    /// # Errors
+    /// When it is not known yet and the database cannot answer.
+    pub(crate) async fn number(&self, lane: &Lane) -> Result<LaneId, Error> {
+        if let Some(id) = self.0.numbers.get(lane).await {
+            return Ok(id);
+        }
+        let id = self.0.store.lane(lane).await?;
+        self.0.numbers.insert(lane.clone(), id).await;
+        Ok(id)
+    }
+
+    /// Whether walkers of this tenant wait that come before a new one of this priority: nobody jumps the queue.
+    pub(crate) fn is_ahead(&self, tenant: TenantId, priority: Priority) -> bool {
+        self.lock().waiting.get(&tenant).is_some_and(|lanes| lanes.iter().any(|lane| lane.priority >= priority))
+    }
+
+    /// A walker was queued that may run as soon as there is a slot.
+    pub(crate) fn queued(&self, id: LaneId, lane: &Lane, limit: Option<u32>) {
+        self.lock().queued(id, lane, limit);
+        self.0.wake.notify_one();
+    }
+
+    /// Something was queued, nobody knows where.
+    pub(crate) fn heard(&self) {
+        self.lock().heard = true;
+        self.0.wake.notify_one();
+    }
+
+    /// Whether something was heard of since this was last asked.
+    pub(super) fn take_heard(&self) -> bool {
+        std::mem::take(&mut self.lock().heard)
+    }
+
+    /// Returns when something was queued, or one of a limited walker's runs ended.
+    pub(super) async fn woken(&self) {
+        self.0.wake.notified().await;
+    }
+
+    /// A walker of this tenant starts.
+    pub(crate) fn started(&self, tenant: TenantId) {
+        self.lock().shares.started(tenant);
+    }
+
+    /// A walker has ended and its result is committed: those that wait for its place may have it.
+    pub(crate) fn ended(&self, tenant: TenantId, walker: &str, fuel: u64) {
+        let mut state = self.lock();
+        state.shares.ended(tenant, fuel);
+        let mut is_wanted = false;
+        for lane in state.waiting.get_mut(&tenant).into_iter().flatten() {
+            // A limit of the whole tenant fills lanes of other walkers, too.
+            if lane.is_full && (lane.walker == walker || lane.limit.is_none()) {
+                lane.is_full = false;
+                is_wanted = true;
+            }
+        }
+        drop(state);
+        if is_wanted {
+            self.0.wake.notify_one();
+        }
+    }
+
+    /// The moment from which on what is queued counts as later.
+    pub(super) fn now(&self) -> Moment {
+        let mut state = self.lock();
+        state.clock += 1;
+        Moment(state.clock)
+    }
+
+    /// What was found by a look that began at `since`.
+    pub(super) fn found(&self, due: Vec<(LaneId, Lane, Option<u32>)>, since: Moment) {
+        let still: HashSet<LaneId> = due.iter().map(|(id, ..)| *id).collect();
+        let mut state = self.lock();
+        for lanes in state.waiting.values_mut() {
+            lanes.retain(|lane| lane.queued >= since || still.contains(&lane.id));
+        }
+        for (id, lane, limit) in due {
+            state.queued_at(id, &lane, limit, Moment::default());
+        }
+        for lane in state.waiting.values_mut().flatten() {
+            lane.is_full = false;
+        }
+        state.waiting.retain(|_, lanes| !lanes.is_empty());
+    }
+
+    /// A claim that began at `since` left nothing in this lane.
+    pub(super) fn emptied(&self, pick: &Pick, since: Moment) {
+        let mut state = self.lock();
+        if let Some(lanes) = state.waiting.get_mut(&pick.tenant) {
+            lanes.retain(|lane| lane.id != pick.id || lane.queued >= since);
+            if lanes.is_empty() {
+                state.waiting.remove(&pick.tenant);
+            }
+        }
+    }
+
+    /// This lane's walker is at its limit.
+    pub(super) fn filled(&self, pick: &Pick) {
+        for lane in self.lock().waiting.get_mut(&pick.tenant).into_iter().flatten() {
+            if lane.id == pick.id {
+                lane.is_full = true;
+            }
+        }
+    }
+
+    /// Whether there is anything to choose from.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.lock().waiting.values().flatten().any(|lane| !lane.is_full)
+    }
+
+    /// From which lanes the next `count` walkers come, as far as their tenants have slots: tenants in turns, within a
+    /// tenant the highest priority, and lanes of one priority in turns.
+    pub(super) fn choose(&self, count: usize, slots: &Slots) -> Vec<Pick> {
+        self.lock().choose(count, slots)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn queued(&mut self, id: LaneId, lane: &Lane, limit: Option<u32>) {
+        let now = Moment(self.clock);
+        self.queued_at(id, lane, limit, now);
+    }
+
+    fn queued_at(&mut self, id: LaneId, lane: &Lane, limit: Option<u32>, queued: Moment) {
+        let lanes = self.waiting.entry(lane.tenant).or_default();
+        match lanes.iter_mut().find(|known| known.id == id) {
+            Some(known) => {
+                known.queued = known.queued.max(queued);
+                known.limit = limit;
+            }
+            None => lanes.push(Waiting {
+                id,
+                walker: lane.walker.clone(),
+                priority: lane.priority,
+                limit,
+                queued,
+                chosen: Moment::default(),
+                is_full: false,
+            }),
+        }
+    }
+
+    fn choose(&mut self, count: usize, slots: &Slots) -> Vec<Pick> {
+        let Self { waiting, shares, clock, .. } = self;
+        let able =
+            waiting.iter().filter(|(_, lanes)| lanes.iter().any(|lane| !lane.is_full)).map(|(tenant, _)| *tenant);
+        let mut picks: Vec<Pick> = Vec::new();
+        for (tenant, slot) in shares.next(able, count, |tenant| slots.take(tenant)) {
+            let lanes = waiting.get_mut(&tenant).into_iter().flatten().filter(|lane| !lane.is_full);
+            let Some(lane) = lanes.max_by_key(|lane| (lane.priority, std::cmp::Reverse(lane.chosen))) else { continue };
+            *clock += 1;
+            lane.chosen = Moment(*clock);
+            match picks.iter_mut().find(|pick| pick.id == lane.id) {
+                Some(pick) => pick.slots.push(slot),
+                None => {
+                    let (walker, limit) = (lane.walker.clone(), lane.limit);
+                    picks.push(Pick { id: lane.id, tenant, walker, limit, slots: vec![slot] });
+                }
+            }
+        }
+        picks
+    }
+}

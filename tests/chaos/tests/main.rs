@@ -1,0 +1,6 @@
+//! The short chaos, and single deaths looked at closely.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod cuts;
+mod late;
+mod storm;
