@@ -13,12 +13,14 @@ pub struct Quotas {
     pub limits: Limits,
     /// How many of its walkers may be pending or running at once, those that walkers spawn included.
     pub live_walkers: u64,
+    /// How many of its async walkers may run at once, on all hosts together; the others wait.
+    pub running_walkers: u64,
 }
 
 /// What the operator set for one tenant, by name; what is not in it is as for all.
 pub type SetQuotas = BTreeMap<String, u64>;
 
-/// What a tenant has beside the limits of its runs.
+/// What it may have pending and running.
 const LIVE_WALKERS: Limit = Limit {
     name: "live_walkers",
     usage: "live_walkers",
@@ -28,25 +30,54 @@ const LIVE_WALKERS: Limit = Limit {
     ceiling: 10_000_000,
 };
 
+/// What it may have running, on all hosts together.
+const RUNNING_WALKERS: Limit = Limit {
+    name: "running_walkers",
+    usage: "running_walkers",
+    doc: "How many of its async walkers may run at once, on all hosts together; the others wait.",
+    // More than all slots: nobody is counted, which every claim would have to wait for.
+    default: UNCOUNTED,
+    ceiling: UNCOUNTED,
+};
+const UNCOUNTED: u64 = 1_000_000;
+
+/// What a tenant has beside the limits of its runs.
+const AT_ONCE: [&Limit; 2] = [&LIVE_WALKERS, &RUNNING_WALKERS];
+
 impl Quotas {
     /// Where nobody says otherwise.
-    pub const DEFAULT: Self = Self { limits: Limits::DEFAULT, live_walkers: LIVE_WALKERS.default };
+    pub const DEFAULT: Self =
+        Self { limits: Limits::DEFAULT, live_walkers: LIVE_WALKERS.default, running_walkers: RUNNING_WALKERS.default };
     /// The most that quotas may be raised to, where the operator does not say otherwise.
-    pub const CEILING: Self = Self { limits: Limits::CEILING, live_walkers: LIVE_WALKERS.ceiling };
+    pub const CEILING: Self =
+        Self { limits: Limits::CEILING, live_walkers: LIVE_WALKERS.ceiling, running_walkers: RUNNING_WALKERS.ceiling };
 
     /// Everything that a quota may be set for.
     pub fn all() -> impl Iterator<Item = &'static Limit> {
-        Limits::ALL.iter().chain([&LIVE_WALKERS])
+        Limits::ALL.iter().chain(AT_ONCE)
     }
 
     /// The quota of this name.
     pub fn get(&self, name: &str) -> Option<u64> {
-        if name == LIVE_WALKERS.name { Some(self.live_walkers) } else { self.limits.get(name) }
+        match name {
+            "live_walkers" => Some(self.live_walkers),
+            "running_walkers" => Some(self.running_walkers),
+            name => self.limits.get(name),
+        }
     }
 
     /// The same, to be changed.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut u64> {
-        if name == LIVE_WALKERS.name { Some(&mut self.live_walkers) } else { self.limits.get_mut(name) }
+        match name {
+            "live_walkers" => Some(&mut self.live_walkers),
+            "running_walkers" => Some(&mut self.running_walkers),
+            name => self.limits.get_mut(name),
+        }
+    }
+
+    /// How many of its async walkers may run at once; `None`: as many as there are slots.
+    pub fn concurrency(&self) -> Option<u32> {
+        u32::try_from(self.running_walkers).ok().filter(|_| self.running_walkers < UNCOUNTED)
     }
 
     /// These, with what was set for one tenant; nothing above `ceiling`, even where it was set before that was lowered.
@@ -84,7 +115,30 @@ mod tests {
         check(&[("fuel", u64::MAX)], "fuel", ceiling.limits.fuel);
         check(&[("live_walkers", 7)], "live_walkers", 7);
         check(&[("live_walkers", 70)], "live_walkers", 50);
+        check(&[("running_walkers", 7)], "running_walkers", 7);
         // A newer host's, after a downgrade.
         check(&[("unheard_of", 1)], "fuel", Quotas::DEFAULT.limits.fuel);
+    }
+
+    #[test]
+    fn every_quota_can_be_read_and_set() {
+        for quota in Quotas::all() {
+            let mut quotas = Quotas::DEFAULT;
+            assert_eq!(quotas.get(quota.name), Some(quota.default), "{}", quota.name);
+            assert_eq!(Quotas::CEILING.get(quota.name), Some(quota.ceiling), "{}", quota.name);
+            *quotas.get_mut(quota.name).expect(quota.name) = 7;
+            assert_eq!(quotas.get(quota.name), Some(7), "{}", quota.name);
+        }
+    }
+
+    #[test]
+    fn who_may_run_as_many_as_there_are_slots_is_not_counted() {
+        let check = |running_walkers: u64, expect: Option<u32>| {
+            assert_eq!(Quotas { running_walkers, ..Quotas::DEFAULT }.concurrency(), expect);
+        };
+        check(Quotas::DEFAULT.running_walkers, None);
+        check(u64::MAX, None);
+        check(0, Some(0));
+        check(12, Some(12));
     }
 }

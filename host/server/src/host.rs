@@ -164,6 +164,7 @@ impl Host {
                 slots: host.slots.clone(),
                 lanes: lanes.clone(),
                 catalog: host.catalog.clone(),
+                quotas: host.config.quotas,
                 strays,
             };
             let starter = host.clone();

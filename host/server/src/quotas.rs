@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
-use walker_model::{Quotas, TenantId};
+use walker_model::{Quotas, SetQuotas, TenantId};
 
 use crate::store::{Error, Store, Tenant};
 
@@ -37,7 +37,12 @@ impl Default for Ceiling {
 impl QuotaRules {
     /// What this tenant may use.
     pub fn of(&self, tenant: &Tenant) -> Quotas {
-        self.default.with(&tenant.quotas, &self.ceiling.0)
+        self.with(&tenant.quotas)
+    }
+
+    /// What a tenant may use for which this was set.
+    pub(crate) fn with(&self, set: &SetQuotas) -> Quotas {
+        self.default.with(set, &self.ceiling.0)
     }
 }
 
@@ -77,7 +82,7 @@ impl TenantQuotas {
         }
         let load = async {
             let set = self.store.tenant_quotas(tenant).await?.unwrap_or_default();
-            Ok(self.rules.default.with(&set, &self.rules.ceiling.0))
+            Ok(self.rules.with(&set))
         };
         match self.fresh.try_get_with(tenant, load).await {
             Ok(quotas) => {

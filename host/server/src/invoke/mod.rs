@@ -176,6 +176,8 @@ pub(crate) struct Ready {
     pub(crate) limits: Limits,
     /// How many live walkers its tenant may have.
     pub(crate) live_walkers: u64,
+    /// How many of its tenant's walkers may run at once.
+    pub(crate) concurrency: Option<u32>,
 }
 
 impl Ready {
@@ -248,7 +250,7 @@ impl Host {
             fields,
             depth: 0,
         };
-        Ok(Ready { entry, walker, limits, live_walkers: quotas.live_walkers })
+        Ok(Ready { entry, walker, limits, live_walkers: quotas.live_walkers, concurrency: quotas.concurrency() })
     }
 
     /// Stores an async walker; returns once that is committed.

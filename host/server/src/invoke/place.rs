@@ -6,7 +6,7 @@ use walker_model::TenantId;
 
 use super::{Error, Ready};
 use crate::host::Host;
-use crate::queue::{Coming, Refused, Slot};
+use crate::queue::{Coming, Concurrency, Refused, Slot};
 use crate::store::HostId;
 use crate::store::intake::NewWalker;
 use crate::store::lanes::{Lane, LaneId};
@@ -17,8 +17,7 @@ pub(super) struct Place {
     coming: Coming,
     lane: Lane,
     number: LaneId,
-    /// How many of this walker may run at once, on all hosts together.
-    limit: Option<u32>,
+    limit: Concurrency,
     is_due: bool,
 }
 
@@ -30,7 +29,7 @@ impl Host {
         let walker = &first.walker;
         let lane = Lane { tenant: walker.tenant, walker: walker.walker.clone(), priority: walker.priority };
         let number = self.lanes.number(&lane).await?;
-        let limit = first.entry.definition.settings.concurrency;
+        let limit = Concurrency { walker: first.entry.definition.settings.concurrency, tenant: first.concurrency };
         let place = Place { coming, lane, number, limit, is_due: walker.execute_date.is_none() };
         let walkers = ready.into_iter().map(|ready| NewWalker { lane: number, ..ready.walker }).collect();
         Ok((place, walkers))
@@ -39,13 +38,9 @@ impl Host {
     /// A slot to start in at once, if there is one here and nobody waits before.
     pub(super) fn slot_in(&self, place: &Place) -> Option<(HostId, Slot)> {
         let Lane { tenant, priority, .. } = place.lane;
-        let slot = match place.limit {
-            None if place.is_due && self.runs_async() && !self.lanes.is_ahead(tenant, priority) => {
-                self.slots.take(tenant)
-            }
-            // Counted among all hosts, which only a claim does.
-            _ => None,
-        };
+        // What is limited is counted among all hosts, which only a claim does.
+        let may_start = place.is_due && self.runs_async() && !place.limit.is_limited();
+        let slot = if may_start && !self.lanes.is_ahead(tenant, priority) { self.slots.take(tenant) } else { None };
         slot.map(|slot| (self.lease.id(), slot))
     }
 

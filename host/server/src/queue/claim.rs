@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Statement;
 
-use super::lanes::{Lanes, Moment, Pick};
+use super::lanes::{Concurrency, Lanes, Moment, Pick};
 use super::slots::{Slot, Slots};
 use super::{HostLease, Strays};
 use crate::modules::Catalog;
+use crate::quotas::QuotaRules;
 use crate::store::claim::{self, Claimed, Counted, Take};
 use crate::store::lanes::{self, Lane};
 use crate::store::{Error, Session, Store, within};
@@ -32,6 +33,7 @@ pub(crate) struct Claiming {
     pub(crate) slots: Slots,
     pub(crate) lanes: Lanes,
     pub(crate) catalog: Catalog,
+    pub(crate) quotas: QuotaRules,
     pub(crate) strays: Strays,
 }
 
@@ -100,7 +102,8 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
         if picks.is_empty() {
             return Ok(Took::Nothing);
         }
-        let (mut limited, mut free): (Vec<Pick>, Vec<Pick>) = picks.into_iter().partition(|pick| pick.limit.is_some());
+        let (mut limited, mut free): (Vec<Pick>, Vec<Pick>) =
+            picks.into_iter().partition(|pick| pick.limit.is_limited());
         if !free.is_empty() {
             let takes: Vec<Take> = free.iter().map(|pick| take(pick, pick.slots.len())).collect();
             let claimed = self.claim(&takes, Counted::Freely).await?;
@@ -132,14 +135,17 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
         session.batch_execute("begin").await?;
         claim::lock_limits(session, tenant).await?;
         let mut running = lanes::running(session, tenant).await?;
+        let mut of_tenant = running.values().fold(0_u32, |sum, count| sum.saturating_add(*count));
         for pick in picks.iter_mut() {
             let running = running.entry(pick.walker.clone()).or_default();
-            let room = pick.limit.unwrap_or(u32::MAX).saturating_sub(*running) as usize;
+            let room = |limit: Option<u32>, running: u32| limit.unwrap_or(u32::MAX).saturating_sub(running);
+            let room = room(pick.limit.walker, *running).min(room(pick.limit.tenant, of_tenant)) as usize;
             if room < pick.slots.len() {
                 self.claiming.lanes.filled(pick);
                 pick.slots.truncate(room);
             }
             *running = running.saturating_add(pick.slots.len() as u32);
+            of_tenant = of_tenant.saturating_add(pick.slots.len() as u32);
         }
         let takes: Vec<Take> =
             picks.iter().map(|pick| take(pick, pick.slots.len())).filter(|take| take.at_most > 0).collect();
@@ -162,8 +168,9 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
         let link = self.link().await?;
         let due = lanes::due(&link.session, &link.due).await?;
         let mut found = Vec::with_capacity(due.len());
-        for (id, lane) in due {
-            let limit = self.limit(&lane).await?;
+        for (id, lane, quotas) in due {
+            let tenant = self.claiming.quotas.with(&quotas).concurrency();
+            let limit = Concurrency { walker: self.limit(&lane).await?, tenant };
             found.push((id, lane, limit));
         }
         self.claiming.lanes.found(found, since);

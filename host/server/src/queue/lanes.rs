@@ -39,13 +39,28 @@ struct State {
     heard: bool,
 }
 
+/// How many may run at once, on all hosts together; `None`: as many as there are slots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Concurrency {
+    /// Of the lane's walker.
+    pub(crate) walker: Option<u32>,
+    /// Of all of its tenant's.
+    pub(crate) tenant: Option<u32>,
+}
+
+impl Concurrency {
+    /// Whether what runs is to be counted.
+    pub(crate) fn is_limited(self) -> bool {
+        self.walker.is_some() || self.tenant.is_some()
+    }
+}
+
 /// A lane that holds walkers which are due.
 struct Waiting {
     id: LaneId,
     walker: String,
     priority: Priority,
-    /// How many of this walker may run at once, on all hosts together.
-    limit: Option<u32>,
+    limit: Concurrency,
     /// When somebody last queued in it.
     queued: Moment,
     /// When it was last chosen: lanes of one priority take turns.
@@ -63,7 +78,7 @@ pub(super) struct Pick {
     pub(super) id: LaneId,
     pub(super) tenant: TenantId,
     pub(super) walker: String,
-    pub(super) limit: Option<u32>,
+    pub(super) limit: Concurrency,
     pub(super) slots: Vec<Slot>,
 }
 
@@ -92,7 +107,7 @@ impl Lanes {
     }
 
     /// A walker was queued that may run as soon as there is a slot.
-    pub(crate) fn queued(&self, id: LaneId, lane: &Lane, limit: Option<u32>) {
+    pub(crate) fn queued(&self, id: LaneId, lane: &Lane, limit: Concurrency) {
         self.lock().queued(id, lane, limit);
         self.0.wake.notify_one();
     }
@@ -125,7 +140,7 @@ impl Lanes {
         let mut is_wanted = false;
         for lane in state.waiting.get_mut(&tenant).into_iter().flatten() {
             // A limit of the whole tenant fills lanes of other walkers, too.
-            if lane.is_full && (lane.walker == walker || lane.limit.is_none()) {
+            if lane.is_full && (lane.walker == walker || lane.limit.tenant.is_some()) {
                 lane.is_full = false;
                 is_wanted = true;
             }
@@ -144,7 +159,7 @@ impl Lanes {
     }
 
     /// What was found by a look that began at `since`.
-    pub(super) fn found(&self, due: Vec<(LaneId, Lane, Option<u32>)>, since: Moment) {
+    pub(super) fn found(&self, due: Vec<(LaneId, Lane, Concurrency)>, since: Moment) {
         let still: HashSet<LaneId> = due.iter().map(|(id, ..)| *id).collect();
         let mut state = self.lock();
         for lanes in state.waiting.values_mut() {
@@ -196,12 +211,12 @@ impl Lanes {
 }
 
 impl State {
-    fn queued(&mut self, id: LaneId, lane: &Lane, limit: Option<u32>) {
+    fn queued(&mut self, id: LaneId, lane: &Lane, limit: Concurrency) {
         let now = Moment(self.clock);
         self.queued_at(id, lane, limit, now);
     }
 
-    fn queued_at(&mut self, id: LaneId, lane: &Lane, limit: Option<u32>, queued: Moment) {
+    fn queued_at(&mut self, id: LaneId, lane: &Lane, limit: Concurrency, queued: Moment) {
         let lanes = self.waiting.entry(lane.tenant).or_default();
         match lanes.iter_mut().find(|known| known.id == id) {
             Some(known) => {

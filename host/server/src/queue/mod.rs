@@ -27,7 +27,7 @@ pub(crate) use cancel::{Cancels, announce, stop_cancelled};
 pub(crate) use claim::{Claiming, claim_due};
 pub(crate) use groups::{Group, Grouped};
 pub(crate) use keys::forget_keys;
-pub(crate) use lanes::Lanes;
+pub(crate) use lanes::{Concurrency, Lanes};
 pub(crate) use lease::HostLease;
 pub(crate) use recovery::{MAX_LOSSES, recover};
 pub(crate) use retention::keep_size;

@@ -10,6 +10,7 @@ use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Priority
 use super::{Accepted, Claiming, Fenced, HostLease, Lanes, Slots, Strays, Waiters, Writers, claim_due};
 use crate::access::{Actor, Reach};
 use crate::modules::Catalog;
+use crate::quotas::QuotaRules;
 use crate::store::cancel::Cancelled;
 use crate::store::checkpoint::Checkpoint;
 use crate::store::claim::{self, Claimed, Counted, Take};
@@ -128,6 +129,7 @@ impl Scene {
             slots: self.slots.clone(),
             lanes: self.lanes.clone(),
             catalog: Catalog::new(self.store.clone()),
+            quotas: QuotaRules::default(),
             strays: Strays::default(),
         };
         let claiming = tokio::spawn(claim_due(claiming, move |one, slot| {
@@ -428,6 +430,33 @@ async fn a_limit_of_concurrency_holds_across_hosts_and_lets_the_next_in_when_one
     let running: i64 =
         client.query_one("select count(*) from queue where owner is not null", &[]).await.unwrap().get(0);
     assert_eq!(running, 2);
+}
+
+#[tokio::test]
+async fn a_tenants_limit_holds_for_all_of_its_walkers_and_nobody_elses() {
+    let scene = Scene::new().await;
+    let client = scene.store.client().await.unwrap();
+    client.execute("update tenants set quotas = '{\"running_walkers\": 3}'", &[]).await.unwrap();
+    for walker in ["a", "b", "a", "b", "a", "b"] {
+        scene.queue(NewWalker { walker: walker.into(), ..scene.walker() }).await;
+    }
+    let stranger = TenantId(scene.actor.tenant.0 + 1);
+    for _ in 0..5 {
+        scene.queue(NewWalker { tenant: stranger, ..scene.walker() }).await;
+    }
+    let scene = Scene { slots: Slots::new(100), ..scene };
+    let mut first = scene.claimed(8).await;
+    first.retain(|claimed| claimed.tenant != stranger);
+    assert_eq!(first.len(), 3, "{first:?}");
+    let other = HostLease::register(&scene.store).await.unwrap();
+    let scene = Scene { lease: other, lanes: Lanes::new(scene.store.clone()), ..scene };
+    let none = tokio::time::timeout(Duration::from_millis(400), scene.claimed(1)).await;
+    assert!(none.is_err(), "a fourth one ran");
+    let ended = result(&scene, &outcome(Ended::Completed));
+    scene.writers.complete(first[0].lease, ended, ()).await.unwrap();
+    assert_eq!(scene.claimed(1).await.len(), 1);
+    client.execute("update tenants set quotas = '{}'", &[]).await.unwrap();
+    assert_eq!(scene.claimed(2).await.len(), 2, "the rest");
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 
 use tokio_postgres::Statement;
-use walker_model::{Priority, TenantId};
+use tokio_postgres::types::Json as Sql;
+use walker_model::{Priority, SetQuotas, TenantId};
 
 use super::{Error, Session, Store};
 
@@ -30,12 +31,12 @@ with recursive l(lane, due) as (
     select n.lane, n.due from l cross join lateral (
         select q.lane, q.execute_date due from queue q
         where q.owner is null and q.lane > l.lane order by q.lane, q.execute_date limit 1) n)
-select l.lane, coalesce(s.tenant_id, 0), coalesce(s.walker, ''), coalesce(s.priority, 0::int2)
-from l left join lanes s on s.id = l.lane
+select l.lane, coalesce(s.tenant_id, 0), coalesce(s.walker, ''), coalesce(s.priority, 0::int2), coalesce(t.quotas, '{}')
+from l left join lanes s on s.id = l.lane left join tenants t on t.id = s.tenant_id
 where l.due <= now()";
 
-/// All lanes that hold walkers which are due.
-pub(crate) async fn due(session: &Session, statement: &Statement) -> Result<Vec<(LaneId, Lane)>, Error> {
+/// All lanes that hold walkers which are due, and what was set for their tenants.
+pub(crate) async fn due(session: &Session, statement: &Statement) -> Result<Vec<(LaneId, Lane, SetQuotas)>, Error> {
     let rows = session.query(statement, &[]).await?;
     let read = |row: &tokio_postgres::Row| {
         let lane = Lane {
@@ -43,7 +44,8 @@ pub(crate) async fn due(session: &Session, statement: &Statement) -> Result<Vec<
             walker: row.try_get(2)?,
             priority: Priority::from_code(row.try_get(3)?),
         };
-        Ok((LaneId(row.try_get(0)?), lane))
+        let Sql(quotas) = row.try_get(4)?;
+        Ok((LaneId(row.try_get(0)?), lane, quotas))
     };
     rows.iter().map(read).collect()
 }
