@@ -28,7 +28,7 @@ use anyhow::{Context, bail};
 
 // As in the host.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// How long and how often everything is measured.
 #[derive(Debug, Clone, Copy)]
