@@ -19,7 +19,7 @@ use clap::Parser;
 use args::{Args, Command};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// How a command that did its work ended.
 enum End {

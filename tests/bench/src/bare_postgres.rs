@@ -70,7 +70,8 @@ pub(crate) struct Model {
     after: Box<RawValue>,
     reports: Box<RawValue>,
     usage: Box<RawValue>,
-    logs: Box<RawValue>,
+    /// Null where it wrote none.
+    logs: Option<Box<RawValue>>,
 }
 
 impl Model {
@@ -95,7 +96,7 @@ impl Model {
             after: json(10),
             reports: json(11),
             usage: json(12),
-            logs: json(13),
+            logs: row.get::<_, Option<Json<Box<RawValue>>>>(13).map(|logs| logs.0),
         })
     }
 }
@@ -161,7 +162,7 @@ impl<'a> Bare<'a> {
                     &vec![Json(&*model.after); count],
                     &vec![Json(&*model.reports); count],
                     &vec![Json(&*model.usage); count],
-                    &vec![Json(&*model.logs); count],
+                    &vec![model.logs.as_deref().map(Json); count],
                     &model.host,
                     &(lifecycle == Lifecycle::Saving),
                 ],

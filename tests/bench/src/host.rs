@@ -138,16 +138,20 @@ impl Host {
         self.child.id().context("the host has ended")
     }
 
-    /// Publishes the module that holds `sample`.
+    /// Publishes the modules that hold `sample`, `echo_later` and `spins`.
     pub(crate) async fn publish(&self) -> anyhow::Result<()> {
-        let request = request("PUT", "/modules/seed", &self.token, &walker_harness::module("seed"));
-        Connection::open(&self.address).await?.ask(&request).await?.expect(201)?;
+        let mut connection = Connection::open(&self.address).await?;
+        for name in ["seed", "faults"] {
+            let path = format!("/modules/{name}");
+            let request = request("PUT", &path, &self.token, &walker_harness::module(name));
+            connection.ask(&request).await?.expect(201)?;
+        }
         Ok(())
     }
 
-    /// The request that starts `sample`.
-    pub(crate) fn invocation(&self, query: &str) -> Vec<u8> {
-        request("POST", &format!("/walker/sample{query}"), &self.token, b"{}")
+    /// The request that starts a walker, with the fields that it has by default. `walker` may end with a query.
+    pub(crate) fn invocation(&self, walker: &str) -> Vec<u8> {
+        request("POST", &format!("/walker/{walker}"), &self.token, b"{}")
     }
 
     /// Stops it well, its Postgres with it.

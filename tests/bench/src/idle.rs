@@ -20,7 +20,7 @@ pub(crate) async fn measure(plan: Plan) -> anyhow::Result<(Folder, Host)> {
     let first = host.started_in;
     host.publish().await?;
     // Runs once, so that its compiled code is in place.
-    let request = host.invocation("?wait=30s");
+    let request = host.invocation("sample?wait=30s");
     Connection::open(&host.address).await?.ask(&request).await?.expect(200)?;
     host.stop().await?;
 

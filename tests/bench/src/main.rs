@@ -13,11 +13,14 @@ mod idle;
 mod lifecycle;
 mod limits;
 mod neighbours;
+mod overload;
+mod pace;
 mod post;
 mod process;
 mod report;
 mod sandbox;
 mod stats;
+mod steady;
 mod tight_loops;
 mod volume;
 mod wake;
@@ -28,7 +31,7 @@ use anyhow::{Context, bail};
 
 // As in the host.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// How long and how often everything is measured.
 #[derive(Debug, Clone, Copy)]
@@ -140,7 +143,9 @@ async fn measure_host(plan: Plan) -> anyhow::Result<()> {
     let (folder, host) = idle::measure(plan).await?;
     let database = database::Database::of(&folder).await?;
     post::measure(plan, &host, &database).await?;
-    lifecycle::measure(plan, &host, &database).await?;
+    let most = lifecycle::measure(plan, &host, &database).await?;
+    pace::measure(plan, &host, most).await?;
+    overload::measure(plan, &host, &database).await?;
     idle::after_load(&host)?;
     host.stop().await
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use serde_json::Value;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 use crate::Plan;
@@ -17,11 +17,10 @@ use crate::database::Database;
 use crate::host::{Folder, Host};
 use crate::report::{Goal, Table, ratio, time, verdict};
 use crate::stats::Samples;
+use crate::steady::ask;
 
 /// Walkers that the quiet tenant starts each second, and requests of each kind.
-const RATE: u32 = 100;
-/// Each asks in turn, so that a slow answer delays no other's request.
-const ASKERS: u32 = 20;
+const RATE: f64 = 100.0;
 /// How long a walker may run here.
 const TIME_MS: u64 = 2_000;
 const SPINNERS: &str = "spinners";
@@ -55,9 +54,9 @@ pub(crate) async fn measure(plan: Plan, cores: usize) -> anyhow::Result<()> {
         let since = now(&client).await?;
         let lasts = plan.load * 2;
         let (lives, health, lists) = tokio::try_join!(
-            ask_steadily(&host, own.clone(), lasts),
-            ask_steadily(&host, request("GET", "/healthz", &host.token, b""), lasts),
-            ask_steadily(&host, request("GET", "/walkers?limit=10", &host.token, b""), lasts),
+            ask(&host, own.clone(), RATE, lasts),
+            ask(&host, request("GET", "/healthz", &host.token, b""), RATE, lasts),
+            ask(&host, request("GET", "/walkers?limit=10", &host.token, b""), RATE, lasts),
         )?;
         let overshoot = overshoot(&client, since).await?;
         load.stop(&client).await?;
@@ -124,10 +123,8 @@ async fn tenant(host: &Host) -> anyhow::Result<String> {
     let body = br#"{"name":"bench","scopes":["deploy","read","invoke"]}"#;
     let made = connection.ask(&request("POST", &path, &host.operator, body)).await?.expect(201)?.to_owned();
     let key = serde_json::from_str::<Value>(&made)?["key"].as_str().context("there is no key")?.to_owned();
-    for token in [&key, &host.token] {
-        let put = request("PUT", "/modules/faults", token, &walker_harness::module("faults"));
-        connection.ask(&put).await?.expect(201)?;
-    }
+    let put = request("PUT", "/modules/faults", &key, &walker_harness::module("faults"));
+    connection.ask(&put).await?.expect(201)?;
     Ok(key)
 }
 
@@ -181,32 +178,4 @@ impl Load {
         }
         Ok(())
     }
-}
-
-/// Asks at a steady rate, whatever the answers take; times count from when a request was due.
-async fn ask_steadily(host: &Host, request: Vec<u8>, lasts: Duration) -> anyhow::Result<Samples> {
-    let request: Arc<[u8]> = request.into();
-    let mut askers = JoinSet::new();
-    let began = tokio::time::Instant::now();
-    let pause = Duration::from_secs(1) * ASKERS / RATE;
-    for asker in 0..ASKERS {
-        let (request, address) = (request.clone(), host.address.clone());
-        askers.spawn(async move {
-            let mut connection = Connection::open(&address).await?;
-            let mut times = Vec::new();
-            let mut due = began + pause * asker / ASKERS;
-            while due.duration_since(began) < lasts {
-                tokio::time::sleep_until(due).await;
-                connection.ask(&request).await?.expect(200)?;
-                times.push(due.elapsed());
-                due += pause;
-            }
-            anyhow::Ok(times)
-        });
-    }
-    let mut times = Vec::new();
-    while let Some(asker) = askers.join_next().await {
-        times.extend(asker.map_err(|error| anyhow!("an asker died: {error}"))??);
-    }
-    Ok(Samples::new(times, began.elapsed()))
 }

@@ -15,7 +15,7 @@ use crate::stats::{Samples, Summary};
 /// Measures all four in turns.
 pub(crate) async fn measure(plan: Plan, host: &Host, database: &Database) -> anyhow::Result<()> {
     let mut connection = Connection::open(&host.address).await?;
-    let (post, post_and_wait) = (host.invocation(""), host.invocation("?wait=30s"));
+    let (post, post_and_wait) = (host.invocation("sample"), host.invocation("sample?wait=30s"));
     // The first runs load the module and fill caches.
     for _ in 0..50 {
         ended(connection.ask(&post_and_wait).await?.expect(200)?)?;

@@ -63,7 +63,7 @@ pub(crate) async fn measure(host: &Host, database: &Database, lives: i64) -> any
     let mut probe = Probe::connect(host, database).await?;
     let before = database.results(&probe.client).await?;
     let began = Instant::now();
-    let (address, post) = (host.address.clone(), host.invocation(""));
+    let (address, post) = (host.address.clone(), host.invocation("sample"));
     let is_full = Arc::new(AtomicBool::new(false));
     let seen = is_full.clone();
     let callers = tokio::task::spawn_blocking(move || callers(&address, &post, lives, &seen));

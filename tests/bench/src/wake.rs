@@ -37,7 +37,7 @@ pub(crate) async fn measure(plan: Plan) -> anyhow::Result<()> {
     tokio::time::sleep(ACQUAINTED).await;
 
     let mut connection = Connection::open(&api.address).await?;
-    let post = api.invocation("");
+    let post = api.invocation("sample");
     // The first one loads the module.
     connection.ask(&post).await?.expect(200)?;
     while database.is_busy(&client).await? {}

@@ -196,7 +196,7 @@ async fn nothing_is_compiled_twice_but_what_was_tampered_with() {
     let mut host = host.restart().await;
     host.client.run("sample", &json!({})).await;
     host.client.post("/walker/echo", &json!({})).await.expect(200);
-    assert!(!has_said(&host, "compiling") && !has_said(&host, REFUSED));
+    assert!(!has_said(&host, "compiling a module") && !has_said(&host, REFUSED));
     let now: Vec<_> = files.iter().map(|path| path.metadata().unwrap().modified().unwrap()).collect();
     assert_eq!(now, written);
 
@@ -209,11 +209,11 @@ async fn nothing_is_compiled_twice_but_what_was_tampered_with() {
     let mut host = host.restart().await;
     host.client.run("sample", &json!({})).await;
     host.client.post("/walker/echo", &json!({})).await.expect(200);
-    assert!(has_said(&host, "compiling") && has_said(&host, REFUSED));
+    assert!(has_said(&host, "compiling a module") && has_said(&host, REFUSED));
     host.end().await;
 
     let host = host.restart().await;
     host.client.run("sample", &json!({})).await;
-    assert!(!has_said(&host, "compiling") && !has_said(&host, REFUSED), "they were made anew and kept");
+    assert!(!has_said(&host, "compiling a module") && !has_said(&host, REFUSED), "they were made anew and kept");
     host.stop().await;
 }

@@ -98,7 +98,7 @@ async fn a_hostile_module_costs_the_host_nothing() {
     cut.extend(padding(60 << 20));
     // Code that takes longer to compile than is allowed, and is larger compiled than it was.
     let body = "(local.set 0 (i32.load (local.get 0)))".repeat(300);
-    let functions = format!("(func (param i32) (result i32) {body} (local.get 0))").repeat(3000);
+    let functions = format!("(func (param i32) (result i32) {body} (local.get 0))").repeat(10_000);
     let slow = wat::parse_str(format!("(component (core module (memory 1) {functions}))")).unwrap();
     let cases: [(&str, Vec<u8>, u16, &str); 4] = [
         ("zeros", vec![0; 60 << 20], 422, "not WebAssembly"),
@@ -115,8 +115,8 @@ async fn a_hostile_module_costs_the_host_nothing() {
         assert_eq!(answer.status, status, "{name}: {}", answer.text);
         assert!(answer.text.contains(said), "{name}: {}", answer.text);
         let grown = peak_kib(host.pid()).saturating_sub(before);
-        println!("{name}: {size} bytes, {took:?}; the host grew by {grown} KiB, the slowest answer took {slowest:?}");
-        assert!(grown <= MAX_GROWTH_KIB, "{name}: the host grew by {grown} KiB");
+        let seen = format!("{name}: {size} bytes, {took:?}; grown by {grown} KiB, slowest answer {slowest:?}");
+        assert!(grown <= MAX_GROWTH_KIB, "the host itself grew: {seen}");
     }
     // What was stored a piece at a time is read a piece at a time, and is what it was.
     let view = client.run("echo_later", &json!({})).await;

@@ -162,7 +162,16 @@ impl SpawnsItself {
 }
 
 /// Lowers its own limits; spawns until it is refused, and goes on.
-#[walker(async, timeout = "5s", memory = "16MiB", fuel = 1_000_000_000, log = "1KiB", reports = 2, host_calls = 50, spawns = 3)]
+#[walker(
+    async,
+    timeout = "5s",
+    memory = "16MiB",
+    fuel = 1_000_000_000,
+    log = "1KiB",
+    reports = 2,
+    host_calls = 50,
+    spawns = 3
+)]
 struct Modest {}
 
 #[walker]

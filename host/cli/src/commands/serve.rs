@@ -14,6 +14,11 @@ use crate::{End, Usage, print};
 pub(crate) fn serve(args: Serve) -> Result<End> {
     let config = settings(args)?;
     telemetry::init(&config)?;
+    // Gives memory back to the system also while nobody allocates. Not for the jail's children, which start threads
+    // when they are ready to.
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        tracing::warn!("freed memory is given back late: the allocator's own thread cannot start: {error}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("io").enable_all().build()?;
     runtime.block_on(walker_server::serve::serve(config, |address| {
         // The one line of data; whoever started us may have gone since, which does not stop a host.

@@ -119,7 +119,7 @@ fn limits_what_wasi_gives() {
     let limits = Limits { host_calls: 1000, fuel: 2_000_000_000, log_bytes: 10_000, ..Limits::default() };
     let again = |call: &str| format!("(loop {call} br 0) (i32.const 0)");
     for (call, codes) in [
-        // Nobody needs so many at once.
+        // So many at once are more than the adapter takes.
         ("(drop (call $random (i32.const 16384) (i32.const 200000)))", &[Code::GuestTrap][..]),
         ("(drop (call $random (i32.const 16384) (i32.const 1024)))", &[Code::LimitCalls, Code::LimitFuel]),
         ("(call $print (i32.const 0) (i32.const 200000))", &[Code::LimitCalls, Code::LimitFuel, Code::LimitTime]),
