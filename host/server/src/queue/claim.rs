@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Statement;
 
-use super::lanes::{Concurrency, Lanes, Moment, Pick};
+use super::lanes::{Concurrency, Full, Lanes, Moment, Pick};
 use super::slots::{Slot, Slots};
 use super::{HostLease, Strays};
 use crate::modules::Catalog;
@@ -139,10 +139,13 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
         for pick in picks.iter_mut() {
             let running = running.entry(pick.walker.clone()).or_default();
             let room = |limit: Option<u32>, running: u32| limit.unwrap_or(u32::MAX).saturating_sub(running);
-            let room = room(pick.limit.walker, *running).min(room(pick.limit.tenant, of_tenant)) as usize;
-            if room < pick.slots.len() {
-                self.claiming.lanes.filled(pick);
-                pick.slots.truncate(room);
+            let rooms = [(pick.limit.walker, *running, Full::Walker), (pick.limit.tenant, of_tenant, Full::Tenant)];
+            for (limit, running, full) in rooms {
+                let room = room(limit, running) as usize;
+                if room < pick.slots.len() {
+                    self.claiming.lanes.filled(pick, full);
+                    pick.slots.truncate(room);
+                }
             }
             *running = running.saturating_add(pick.slots.len() as u32);
             of_tenant = of_tenant.saturating_add(pick.slots.len() as u32);

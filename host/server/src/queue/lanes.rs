@@ -55,6 +55,13 @@ impl Concurrency {
     }
 }
 
+/// What is at its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    Walker,
+    Tenant,
+}
+
 /// A lane that holds walkers which are due.
 struct Waiting {
     id: LaneId,
@@ -185,12 +192,14 @@ impl Lanes {
         }
     }
 
-    /// This lane's walker is at its limit.
-    pub(super) fn filled(&self, pick: &Pick) {
+    /// This lane's walker, or its whole tenant, is at its limit, and all lanes that the limit is for with it: while one of
+    /// low priority was tried, a place could come free that is another's.
+    pub(super) fn filled(&self, pick: &Pick, full: Full) {
         for lane in self.lock().waiting.get_mut(&pick.tenant).into_iter().flatten() {
-            if lane.id == pick.id {
-                lane.is_full = true;
-            }
+            lane.is_full |= match full {
+                Full::Walker => lane.walker == pick.walker,
+                Full::Tenant => lane.limit.tenant.is_some(),
+            };
         }
     }
 

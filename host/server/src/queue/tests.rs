@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Priority, Status, TenantId, Usage, WalkerId};
 
-use super::{Accepted, Claiming, Fenced, HostLease, Lanes, Slots, Strays, Waiters, Writers, claim_due};
+use super::lanes::Full;
+use super::{Accepted, Claiming, Concurrency, Fenced, HostLease, Lanes, Slots, Strays, Waiters, Writers, claim_due};
 use crate::access::{Actor, Reach};
 use crate::modules::Catalog;
 use crate::quotas::QuotaRules;
@@ -457,6 +458,29 @@ async fn a_tenants_limit_holds_for_all_of_its_walkers_and_nobody_elses() {
     assert_eq!(scene.claimed(1).await.len(), 1);
     client.execute("update tenants set quotas = '{}'", &[]).await.unwrap();
     assert_eq!(scene.claimed(2).await.len(), 2, "the rest");
+}
+
+#[tokio::test]
+async fn while_a_limit_is_reached_nothing_of_a_lower_priority_is_tried() {
+    let scene = Scene::new().await;
+    let check = async |full: Full, expect: &[&str]| {
+        let (lanes, slots) = (Lanes::new(scene.store.clone()), Slots::new(1));
+        for (walker, priority) in [("a", Priority::High), ("a", Priority::Low), ("b", Priority::Normal)] {
+            let lane = Lane { tenant: scene.actor.tenant, walker: walker.into(), priority };
+            let limit = Concurrency { walker: Some(1), tenant: Some(1) };
+            lanes.queued(lanes.number(&lane).await.unwrap(), &lane, limit);
+        }
+        let first = lanes.choose(1, &slots).remove(0);
+        assert_eq!(first.walker, "a");
+        lanes.filled(&first, full);
+        drop(first);
+        let next: Vec<String> = lanes.choose(1, &slots).into_iter().map(|pick| pick.walker).collect();
+        assert_eq!(next, expect, "{full:?}");
+        lanes.ended(scene.actor.tenant, "a", 1);
+        assert!(lanes.choose(1, &slots)[0].walker == "a", "{full:?}");
+    };
+    check(Full::Walker, &["b"]).await;
+    check(Full::Tenant, &[]).await;
 }
 
 #[tokio::test]
