@@ -6,7 +6,7 @@ use walker_harness::{Answer, Client, Host, Options, module};
 
 use crate::scene;
 
-async fn patch(host: &Host, tenant: &str, quotas: Value) -> Answer {
+pub(crate) async fn patch(host: &Host, tenant: &str, quotas: Value) -> Answer {
     let operator = host.operator();
     let request = operator.request(Method::PATCH, &format!("/tenants/{tenant}")).json(&json!({"quotas": quotas}));
     operator.send(request).await

@@ -12,6 +12,7 @@ mod limits;
 mod modules;
 mod neighbours;
 mod once;
+mod order;
 mod postgres;
 mod readme;
 mod scene;

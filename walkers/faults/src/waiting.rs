@@ -1,4 +1,4 @@
-//! A walker that gives others time to look at what it saved.
+//! Walkers that wait: for others to look at what they saved, and for each other.
 
 use std::time::Duration;
 
@@ -28,6 +28,28 @@ impl WaitsForSave {
     }
 }
 
+/// Runs for a while, one at a time.
+#[walker(async, concurrency = 1)]
+struct TakesTurns {
+    /// `running` once it runs.
+    #[has(default = "waiting".to_owned())]
+    stage: String,
+    /// For how long, in milliseconds.
+    #[has(default = 100)]
+    ms: u64,
+}
+
+#[walker]
+impl TakesTurns {
+    #[entry]
+    fn enter(&mut self, _here: &Root, run: &mut Run) -> Result<()> {
+        self.stage = "running".into();
+        run.save(self)?;
+        std::thread::sleep(Duration::from_millis(self.ms));
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use walker_sdk::testing::World;
@@ -39,6 +61,13 @@ mod tests {
         let done = World::new().attempt(2).run(WaitsForSave { step: 1, ms: 0 })?;
         assert_eq!(done.reports, [json!({"attempt": 2, "began_at": 1})]);
         assert_eq!((done.saved[0]["step"].as_u64(), done.fields.step), (Some(1), 2));
+        Ok(())
+    }
+
+    #[test]
+    fn shows_that_it_runs() -> Result<()> {
+        let done = World::new().run(TakesTurns { stage: "waiting".into(), ms: 0 })?;
+        assert_eq!(done.saved[0]["stage"].as_str(), Some("running"));
         Ok(())
     }
 }
