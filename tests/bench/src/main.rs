@@ -7,6 +7,7 @@ mod bare_postgres;
 mod bare_wasmtime;
 mod canary;
 mod connection;
+mod control;
 mod database;
 mod host;
 mod idle;
@@ -48,6 +49,10 @@ struct Plan {
     reuses: usize,
     /// How many walkers are put through one host, to see what they leave.
     lives: i64,
+    /// How many spinning walkers are cancelled.
+    cancels: usize,
+    /// How many walkers wait for a date of their own while others come due.
+    waiting: i64,
 }
 
 /// About ten minutes.
@@ -58,6 +63,8 @@ const FULL: Plan = Plan {
     starts: 5,
     reuses: 1_000_000,
     lives: volume::FULL,
+    cancels: 200,
+    waiting: 1_000_000,
 };
 /// About a minute: says whether it works, not how fast.
 const QUICK: Plan = Plan {
@@ -67,6 +74,8 @@ const QUICK: Plan = Plan {
     starts: 1,
     reuses: 20_000,
     lives: volume::QUICK,
+    cancels: 20,
+    waiting: 20_000,
 };
 
 /// What can be measured alone.
@@ -79,11 +88,12 @@ enum Section {
     Host,
     Neighbours,
     Wake,
+    Control,
     Volume,
 }
 
 /// The last one takes too long to be a part of the whole.
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("sandbox", Section::Sandbox),
     ("limits", Section::Limits),
     ("loops", Section::Loops),
@@ -91,6 +101,7 @@ const SECTIONS: [(&str, Section); 8] = [
     ("host", Section::Host),
     ("neighbours", Section::Neighbours),
     ("wake", Section::Wake),
+    ("control", Section::Control),
     ("volume", Section::Volume),
 ];
 
@@ -123,6 +134,7 @@ fn main() -> anyhow::Result<()> {
             Section::Host => runtime.block_on(measure_host(plan))?,
             Section::Neighbours => runtime.block_on(neighbours::measure(plan, threads))?,
             Section::Wake => runtime.block_on(wake::measure(plan))?,
+            Section::Control => runtime.block_on(control::measure(plan))?,
             Section::Volume => runtime.block_on(measure_volume(plan))?,
         }
     }
