@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn fails_in_its_first_attempts() -> Result<()> {
-        let fails = |attempt| walker_sdk::testing::World::new().attempt(attempt).run(FailsFirst { times: 2, attempts: 0 });
+        let fails =
+            |attempt| walker_sdk::testing::World::new().attempt(attempt).run(FailsFirst { times: 2, attempts: 0 });
         assert_eq!(fails(2)?.error.expect("an error").to_string(), "attempt 2 fails");
         let done = fails(3)?;
         assert!(done.error.is_none());
