@@ -56,6 +56,8 @@ codes! {
     LimitOutput = "limit.output", 507, retryable: false;
     /// It asked the host for too much.
     LimitCalls = "limit.calls", 500, retryable: false;
+    /// The host had no memory left for another of its tenant's runs.
+    QuotaMemory = "quota.memory", 503, retryable: true;
     /// The host that ran it died, and its attempts ran out.
     HostLost = "host.lost", 503, retryable: true;
     /// It was cancelled.

@@ -21,7 +21,7 @@ use crate::queue::{
     keep_size, recover, tell,
 };
 use crate::quotas::TenantQuotas;
-use crate::runner::{Running, Turns};
+use crate::runner::{Memory, Running, Turns};
 use crate::store::{self, Store, WalkerView};
 
 /// How often a waiting reader looks for itself, in case another host ran the walker.
@@ -66,6 +66,8 @@ pub struct Host {
     pub(crate) lease: HostLease,
     pub(crate) waiters: Waiters,
     pub(crate) running: Running,
+    /// What all runs share.
+    pub(crate) memory: Memory,
     /// The walkers' turns on their threads.
     pub(crate) walkers: Turns,
     /// The threads of everything else.
@@ -101,6 +103,7 @@ impl Host {
                 compiled,
                 sandbox,
                 slots: Slots::new(config.slots),
+                memory: Memory::new(config.runs_memory_bytes),
                 lanes: Lanes::new(store.clone()),
                 wake: Wake::default(),
                 store,

@@ -3,9 +3,11 @@
 mod attempt;
 mod background;
 mod logs;
+mod memory;
 mod running;
 mod sync;
 mod turns;
 
+pub(crate) use memory::Memory;
 pub(crate) use running::Running;
 pub use turns::{Ticket, Turns, Weight};
