@@ -137,7 +137,7 @@ mod tests {
             let documented = match code.as_str() {
                 "limit.time" => 504,
                 "limit.memory" | "limit.output" => 507,
-                "host.lost" => 503,
+                "host.lost" | "quota.memory" => 503,
                 "cancelled" => 499,
                 text => {
                     assert!(text.starts_with("guest.") || text.starts_with("limit."), "{text}");
