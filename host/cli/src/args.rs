@@ -77,7 +77,7 @@ pub(crate) struct Serve {
     /// all, api (takes requests) or runner (runs walkers) [default: all].
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Option<String>,
-    /// How many walkers run at once [default: 64].
+    /// How many walkers run at once [default: 384].
     #[arg(long, value_name = "N")]
     pub(crate) slots: Option<String>,
     /// How long running walkers may go on after Ctrl-C [default: 10s].

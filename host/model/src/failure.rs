@@ -56,6 +56,8 @@ codes! {
     LimitOutput = "limit.output", 507, retryable: false;
     /// It asked the host for too much.
     LimitCalls = "limit.calls", 500, retryable: false;
+    /// The host had no memory left for another of its tenant's runs.
+    QuotaMemory = "quota.memory", 503, retryable: true;
     /// The host that ran it died, and its attempts ran out.
     HostLost = "host.lost", 503, retryable: true;
     /// It was cancelled.
@@ -143,7 +145,7 @@ mod tests {
             let documented = match code.as_str() {
                 "limit.time" => 504,
                 "limit.memory" | "limit.output" => 507,
-                "host.lost" => 503,
+                "host.lost" | "quota.memory" => 503,
                 "cancelled" => 499,
                 text => {
                     assert!(text.starts_with("guest.") || text.starts_with("limit."), "{text}");

@@ -109,4 +109,17 @@ pub trait Effects: Send + Sync + 'static {
 
     /// Takes a line of output. Must not block; called in order.
     fn log(&self, line: LogLine);
+
+    /// Asks for so many bytes more of the memory that all runs share; false where there is not enough. Must not block.
+    ///
+    /// Without an answer of its own, a world has no end of it.
+    fn take_memory(&self, bytes: u64) -> bool {
+        let _ = bytes;
+        true
+    }
+
+    /// Gives back, at the end of the run, what was taken.
+    fn put_back_memory(&self, bytes: u64) {
+        let _ = bytes;
+    }
 }

@@ -137,6 +137,7 @@ fn trapped(trap: Trap, state: &State) -> (Code, String) {
 fn too_large(refused: Refused) -> Code {
     match refused {
         Refused::Memory | Refused::Table => Code::LimitMemory,
+        Refused::SharedMemory => Code::QuotaMemory,
     }
 }
 
@@ -147,6 +148,11 @@ fn refused_message(refused: Refused, limits: &Limits) -> String {
         }
         Refused::Table => {
             format!("needed more than its {} table elements; {}", limits.table_elements, remedy("table_elements"))
+        }
+        Refused::SharedMemory => {
+            "needed memory while the tenant's other runs held all that this host has for them; run it \
+                                  again, fewer at once, or have the host's runs_memory_bytes raised"
+                .into()
         }
     }
 }

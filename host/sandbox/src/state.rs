@@ -104,7 +104,7 @@ impl State {
         let charges = Charges::new(start.limits.fuel);
         let output = SharedOutput::new(Arc::clone(&start.effects), start.limits, charges.clone(), start.started);
         Self {
-            limiter: Limiter::new(&start.limits),
+            limiter: Limiter::new(&start.limits, Arc::clone(&start.effects)),
             leash: Leash::new(start.stop, start.started, start.limits.time()),
             clock: Clock::new(start.started, start.clock_resolution),
             random: Random::new(start.seed),

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of what the settings do; the command line's own parser lives in the `walker` binary.
 
+mod machine;
 mod parse;
 mod quotas;
 mod secret;
@@ -35,6 +36,7 @@ pub use sources::{Invalid, Sources};
 /// | `log_format` | `--log-format` | `WALKER_LOG_FORMAT` | `log_format` |
 /// | `log_filter` | `--log` | `WALKER_LOG` | `log` |
 /// | `slots` | `--slots` | `WALKER_SLOTS` | `slots` |
+/// | `runs_memory_bytes` | | `WALKER_RUNS_MEMORY_BYTES` | `runs_memory_bytes` |
 /// | `grace` | `--grace` | `WALKER_GRACE` | `grace` |
 /// | `max_module_bytes` | | `WALKER_MAX_MODULE_BYTES` | `max_module_bytes` |
 /// | `max_body_bytes` | | `WALKER_MAX_BODY_BYTES` | `max_body_bytes` |
@@ -68,6 +70,8 @@ pub struct Config {
     pub log_filter: String,
     /// How many walkers run at once, those waiting for something included.
     pub slots: usize,
+    /// How much memory all running walkers may have together.
+    pub runs_memory_bytes: u64,
     /// How long running walkers may go on once the host is asked to stop.
     pub grace: Duration,
     /// The largest module that may be uploaded.
@@ -102,7 +106,9 @@ impl Default for Config {
             log_filter: "info,tokio_postgres=warn".to_owned(),
             // Enough that walkers waiting for others do not starve the cores; one tenant alone gets two thirds of them.
             // Bounded by the pooled instance slots.
-            slots: 96,
+            slots: 384,
+            // The rest is for the host itself, the system's own cache of files, and a Postgres beside it.
+            runs_memory_bytes: machine::memory_bytes() / 2,
             // What container runtimes give by default before they kill.
             grace: Duration::from_secs(10),
             // Python and JavaScript components are 2–20 MB.

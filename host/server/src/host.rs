@@ -22,7 +22,7 @@ use crate::queue::{
     forget_keys, free_strays, hear, keep_size, recover, stop_cancelled, tell,
 };
 use crate::quotas::TenantQuotas;
-use crate::runner::{Running, Turns};
+use crate::runner::{Memory, Running, Turns};
 use crate::store::{self, Store, WalkerView};
 
 /// How often a waiting reader looks for itself, in case another host ran the walker: first so soon, then so that it learns
@@ -79,6 +79,8 @@ pub struct Host {
     pub(crate) waiters: Waiters,
     pub(crate) running: Running,
     pub(crate) cancels: Cancels,
+    /// What all runs share.
+    pub(crate) memory: Memory,
     /// The walkers' turns on their threads.
     pub(crate) walkers: Turns,
     /// The threads of everything else.
@@ -115,6 +117,7 @@ impl Host {
                 compiled,
                 sandbox,
                 slots: Slots::new(config.slots),
+                memory: Memory::new(config.runs_memory_bytes),
                 lanes: Lanes::new(store.clone()),
                 wake: Wake::default(),
                 store,

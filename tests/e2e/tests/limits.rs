@@ -248,3 +248,25 @@ async fn quotas_go_up_to_the_ceiling_and_concern_one_tenant() {
     assert_eq!(merged["limits"]["fuel"], 10_000_000);
     host.stop().await;
 }
+
+#[tokio::test]
+async fn all_runs_together_have_so_much_memory_and_no_tenant_all_of_it() {
+    let config = "runs_memory_bytes = '48MiB'\n".to_owned();
+    let host = scene::host_with(Options { config, ..Options::default() }).await;
+    let client = &host.client;
+    // Alone, a tenant gets two thirds.
+    let view = client.run("eats_memory", &json!({"bytes": 34 << 20})).await;
+    let message = "needed memory while the tenant's other runs held all that this host has for them; run it again, fewer at \
+                   once, or have the host's runs_memory_bytes raised";
+    failed(&view, 503, "quota.memory", message);
+    assert_eq!(view["run"]["failure"]["retryable"], true, "{view}");
+    below_limits(&view);
+    // What it held is there again.
+    for _ in 0..3 {
+        let view = client.run("eats_memory", &json!({"bytes": 20 << 20})).await;
+        assert_ne!(view["run"]["failure"]["code"], "quota.memory", "{view}");
+    }
+    let echo = client.run("echo_later", &json!({"value": 1})).await;
+    assert_eq!(echo["schedule"]["status"], "completed", "{echo}");
+    host.stop().await;
+}

@@ -61,6 +61,7 @@ impl Config {
             Err(_) => Err("expected a filter such as info or info,walker_server=debug".to_owned()),
         });
         from.read("slots", "WALKER_SLOTS", &mut config.slots, parse::count);
+        from.read("runs_memory_bytes", "WALKER_RUNS_MEMORY_BYTES", &mut config.runs_memory_bytes, parse::bytes);
         from.read("grace", "WALKER_GRACE", &mut config.grace, parse::duration);
         from.read("max_module_bytes", "WALKER_MAX_MODULE_BYTES", &mut config.max_module_bytes, parse::bytes);
         from.read("max_body_bytes", "WALKER_MAX_BODY_BYTES", &mut config.max_body_bytes, parse::bytes);

@@ -97,6 +97,14 @@ impl Effects for RunEffects {
     fn log(&self, line: LogLine) {
         (self.log)(line);
     }
+
+    fn take_memory(&self, bytes: u64) -> bool {
+        self.context.host.memory.take(self.context.actor.tenant, bytes)
+    }
+
+    fn put_back_memory(&self, bytes: u64) {
+        self.context.host.memory.put_back(self.context.actor.tenant, bytes);
+    }
 }
 
 impl Context {

@@ -96,7 +96,7 @@ impl Turns {
         answered
     }
 
-    /// Gives a tenant's lane a weight; without one it has [`Weight::DEFAULT`].
+    /// Gives a tenant's lane a weight; without one it has 1.
     pub fn weigh(&self, tenant: TenantId, weight: Weight) {
         self.0.lock().lanes.weigh(tenant, weight);
     }
