@@ -18,7 +18,7 @@ use super::activity::Activity;
 
 /// How long a client that still sends is heard out after its last answer. Closed at once, it would be told by the
 /// kernel that the connection was reset, and might never see the answer.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(5);
 /// How much of that is read.
 const LINGER_BYTES: usize = 1 << 20;
 
