@@ -49,6 +49,10 @@ const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// without these, a connection that a firewall forgot is waited on for a quarter of an hour.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// A connection keeps buffers as large as the largest message it ever sent. After one larger than this it is closed:
+/// ten of them with uploads behind them would hold a gigabyte, and a new one costs less than sending the message did.
+pub(crate) const LARGE_MESSAGE_BYTES: usize = 1 << 20;
+
 /// For statements that look up by key: planned once. Planning anew for every partition of every day, which Postgres
 /// takes for the better choice, made reading one walker ten times as expensive (0.8 against 0.085 ms).
 const ONE_PLAN: &str =
