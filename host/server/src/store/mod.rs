@@ -30,8 +30,8 @@ pub(crate) mod wake;
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
-use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{NoTls, Row};
 
 pub use hosts::HostId;
 pub use lease::Lease;
@@ -49,8 +49,8 @@ const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// without these, a connection that a firewall forgot is waited on for a quarter of an hour.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// A connection keeps buffers as large as the largest message it ever sent. After one larger than this it is closed:
-/// ten of them with uploads behind them would hold a gigabyte, and a new one costs less than sending the message did.
+/// A connection keeps buffers as large as the largest message that ever went through it. After one larger than this it is
+/// closed: each would hold 16 MiB for good after a walker with long reports, and a new one costs less than the message did.
 pub(crate) const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 
 /// For statements that look up by key: planned once. Planning anew for every partition of every day, which Postgres
@@ -174,6 +174,13 @@ impl Store {
     /// A pooled connection. Never held across a run.
     pub(crate) async fn client(&self) -> Result<deadpool_postgres::Client, Error> {
         Ok(self.pool.get().await?)
+    }
+
+    /// Puts a pooled connection back after an answer, if its buffers are still small.
+    pub(crate) fn put_back(client: deadpool_postgres::Client, answer: &[Row]) {
+        if answer.iter().map(Row::raw_size_bytes).sum::<usize>() > LARGE_MESSAGE_BYTES {
+            drop(deadpool_postgres::Client::take(client));
+        }
     }
 
     /// Closes the pool: whoever asks from now on is told that the database is unavailable.
