@@ -19,7 +19,8 @@ use super::activity::Activity;
 /// How long a client that still sends is heard out after its last answer. Closed at once, it would be told by the
 /// kernel that the connection was reset, and might never see the answer.
 const LINGER: Duration = Duration::from_secs(5);
-/// How much of that is read.
+/// How much of that is read. Of a client that sends more, the rest is left where it is: it waits with sending, and sees
+/// its answer.
 const LINGER_BYTES: usize = 1 << 20;
 
 /// A client's socket.
@@ -41,7 +42,7 @@ impl Socket {
         Self { stream, activity, _place: place, lingering: None }
     }
 
-    /// Reads what still comes, until the client ends, or has sent or waited too long.
+    /// Reads what still comes, until the client ends or has had its time.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let lingering =
             self.lingering.get_or_insert_with(|| Lingering { until: Box::pin(sleep(LINGER)), room: LINGER_BYTES });
@@ -56,7 +57,7 @@ impl Socket {
                 Poll::Ready(_) => return Poll::Ready(()),
             }
         }
-        Poll::Ready(())
+        lingering.until.as_mut().poll(context)
     }
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
