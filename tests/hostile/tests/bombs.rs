@@ -156,7 +156,8 @@ async fn handles_and_logs_are_bounded_too() {
         run: times(1_000_000, "(drop (call $subscribe (i64.const 1000000000)))"),
         ..guest("bomb")
     };
-    scene::ends(client, Attack { what: "handles", guest: handles, ends: Some(("limit.calls", 500)), said: "handles" }).await;
+    scene::ends(client, Attack { what: "handles", guest: handles, ends: Some(("limit.calls", 500)), said: "handles" })
+        .await;
     // 256 MB without an end of line, in pieces of 64 KiB.
     let logs =
         Guest { pages: 4, run: times(4_000, "(call $print (i32.const 65536) (i32.const 65536))"), ..guest("bomb") };

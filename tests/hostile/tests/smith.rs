@@ -36,6 +36,8 @@ fn module(number: u64, kind: Kind) -> Vec<u8> {
         random.fill_bytes(&mut bytes);
         let config = Config {
             max_imports: if kind == Kind::Run { 0 } else { 10 },
+            // With references, nearly all have types that need a collector, which this host has not.
+            reference_types_enabled: matches!(kind, Kind::Bare | Kind::Broken) || number % 10 == 1,
             gc_enabled: false,
             exceptions_enabled: kind == Kind::Bare,
             memory64_enabled: kind == Kind::Bare,
@@ -110,7 +112,6 @@ fn allowed() -> Validator {
 
 #[tokio::test]
 async fn a_thousand_made_up_modules() {
-    // A start function may loop; it need not do so for long.
     let host = scene::host_with("").await;
     let client = &host.client;
     let started = std::time::Instant::now();
@@ -132,7 +133,8 @@ async fn a_thousand_made_up_modules() {
             let what = format!("{kind:?} module {number}, valid: {is_valid}: {}", answer.text);
             match (kind, is_valid) {
                 // It may trap or loop in its start function, or want more memory than there is.
-                (Kind::Run, true) => assert!([201, 422].contains(&status), "{what}"),
+                (Kind::Run, true) if status == 422 => assert!(answer.text.contains("cannot describe"), "{what}"),
+                (Kind::Run, true) => assert!([200, 201].contains(&status), "{what}"),
                 (Kind::Compiled | Kind::Broken, true) => assert!([200, 201].contains(&status), "{what}"),
                 (Kind::Bare, _) | (_, false) => assert_eq!(status, 422, "{what}"),
             }
