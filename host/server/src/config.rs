@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of what the settings do; the command line's own parser lives in the `walker` binary.
 
+mod connections;
 mod machine;
 mod parse;
 mod quotas;
@@ -18,6 +19,7 @@ use walker_sandbox::JailLimits;
 
 use crate::quotas::QuotaRules;
 
+pub use connections::Connections;
 pub use parse::duration as parse_duration;
 pub use secret::Secret;
 pub use sources::{Invalid, Sources};
@@ -46,6 +48,11 @@ pub use sources::{Invalid, Sources};
 /// | `stack_bytes` | | `WALKER_STACK_BYTES` | `stack_bytes` |
 /// | `core_instances` | | `WALKER_CORE_INSTANCES` | `core_instances` |
 /// | `jail` | | | `[jail]`, `[jail.bounds]` |
+/// | `connections.max` | | `WALKER_MAX_CONNECTIONS` | `max_connections` |
+/// | `connections.head_timeout` | | `WALKER_HEAD_TIMEOUT` | `head_timeout` |
+/// | `connections.idle_timeout` | | `WALKER_IDLE_TIMEOUT` | `idle_timeout` |
+/// | `connections.transfer_timeout` | | `WALKER_TRANSFER_TIMEOUT` | `transfer_timeout` |
+/// | `connections.transfer_min_bytes` | | `WALKER_TRANSFER_MIN_BYTES` | `transfer_min_bytes` |
 ///
 /// Secrets are no flags: everybody on the machine can read a process's arguments.
 ///
@@ -90,6 +97,8 @@ pub struct Config {
     pub core_instances: usize,
     /// What checking and compiling one module may use, and how much of what a module may hold.
     pub jail: JailLimits,
+    /// What clients' connections may cost.
+    pub connections: Connections,
 }
 
 impl Default for Config {
@@ -123,6 +132,7 @@ impl Default for Config {
             stack_bytes: walker_sandbox::Config::default().stack_bytes,
             core_instances: walker_sandbox::Config::default().max_core_instances as usize,
             jail: JailLimits::default(),
+            connections: Connections::default(),
         }
     }
 }

@@ -197,10 +197,8 @@ async fn tell_walls(jail: Jail) {
 async fn requests(host: &Arc<Host>, listener: TcpListener, stop: impl Future<Output = &'static str>) {
     let stopping = CancellationToken::new();
     let asked = stopping.clone();
-    let server = axum::serve(listener, http::router(host.clone()))
-        .with_graceful_shutdown(async move { asked.cancelled().await })
-        .into_future();
-    let server = tokio::spawn(server);
+    let connections = http::connections::serve(listener, http::router(host.clone()), host.config.connections, asked);
+    let server = tokio::spawn(connections);
     let signal = stop.await;
     tracing::info!(signal, "got {signal}: finishing what runs, for at most {:?}", host.config.grace);
     host.begin_stop();

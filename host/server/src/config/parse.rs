@@ -27,6 +27,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a duration such as 500ms, 10s or 5m".to_owned())
 }
 
+/// A duration that is not zero.
+pub(super) fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("expected a duration above zero, such as 500ms, 10s or 5m".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
 /// `64MiB`, `512 KiB`, `1GiB`; a bare number is bytes.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
@@ -92,6 +100,7 @@ mod tests {
         for bad in ["", "s", "-1s", "1.5s", "10 days", "99999999999999999999s"] {
             check(bad, None);
         }
+        assert!(some_time("0s").is_err() && some_time("1ms").is_ok());
     }
 
     #[test]

@@ -84,6 +84,12 @@ impl Config {
             from.mistakes.push("jail.max_module_bytes: is a setting of its own, max_module_bytes".into());
         }
         config.jail.max_module_bytes = config.max_module_bytes;
+        let to = &mut config.connections;
+        from.read("max_connections", "WALKER_MAX_CONNECTIONS", &mut to.max, parse::count);
+        from.read("head_timeout", "WALKER_HEAD_TIMEOUT", &mut to.head_timeout, parse::some_time);
+        from.read("idle_timeout", "WALKER_IDLE_TIMEOUT", &mut to.idle_timeout, parse::some_time);
+        from.read("transfer_timeout", "WALKER_TRANSFER_TIMEOUT", &mut to.transfer_timeout, parse::some_time);
+        from.read("transfer_min_bytes", "WALKER_TRANSFER_MIN_BYTES", &mut to.transfer_min_bytes, parse::bytes);
         from.finish().map(|()| config)
     }
 }
@@ -224,7 +230,7 @@ mod tests {
     use walker_model::Limits;
 
     use super::*;
-    use crate::config::{LogFormat, Role};
+    use crate::config::{Connections, LogFormat, Role};
 
     fn load(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: &str) -> Result<Config, Vec<String>> {
         Config::load(Sources {
@@ -256,6 +262,8 @@ mod tests {
         let file = "data_dir = '/srv/w'\nrole = 'runner'\nlog_format = 'json'\nlog = 'warn'\nmax_module_bytes = '1MiB'\n\
                     max_body_bytes = 7\nmodule_cache_bytes = '2GiB'\ndatabase_url = 'postgres://u:p@h/d'\n\
                     operator_token = '0123456789abcdefghij'\nstack_bytes = '2MiB'\ncore_instances = 9\n\
+                    max_connections = 5\nhead_timeout = '1s'\n\
+                    idle_timeout = '2s'\ntransfer_timeout = '3s'\ntransfer_min_bytes = '1KiB'\n\
                     [limits]\ntime_ms = '5s'\nlive_walkers = 7\n[ceiling]\nmemory_bytes = '64MiB'\n";
         let config = load(&[], &[], file).unwrap();
         assert_eq!(
@@ -269,6 +277,14 @@ mod tests {
         assert_eq!((jail.cpu_seconds, jail.bounds.functions), (3, 7));
         assert_eq!(jail.bounds.types, JailLimits::default().bounds.types);
         assert_eq!(config.data_dir, Path::new("/srv/w"));
+        let connections = Connections {
+            max: 5,
+            head_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(2),
+            transfer_timeout: Duration::from_secs(3),
+            transfer_min_bytes: 1 << 10,
+        };
+        assert_eq!(config.connections, connections);
         assert_eq!(config.database_url.as_ref().unwrap().expose(), "postgres://u:p@h/d");
         assert_eq!((config.stack_bytes, config.core_instances), (2 << 20, 9));
         let QuotaRules { default, ceiling } = config.quotas;

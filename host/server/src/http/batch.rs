@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -67,7 +67,7 @@ async fn batch(
     By(caller): By,
     Segments(walker): Segments<String>,
     BatchOptions(options): BatchOptions,
-    JsonBody(body): JsonBody,
+    body: Request,
 ) -> Result<Response, Problem> {
     let actor = caller.invoker()?;
     // Without a token, a walker that exists looks like one that does not.
@@ -78,6 +78,11 @@ async fn batch(
     if !is_name(&walker) {
         return Err(refused(Error::UnknownWalker(walker)));
     }
+    // Nobody makes the host read a body for a walker that they may not invoke.
+    if caller.is_public() {
+        host.may_invoke(&actor, &walker).await.map_err(refused)?;
+    }
+    let JsonBody(body) = JsonBody::from_request(body, &host).await?;
     let Options { custom, execute_date, priority, key, .. } = options;
     let key = key.map(|key| key.of(&actor, body.as_ref()));
     let fields = fields(body.as_ref().map_or("", |body| body.as_str()))?;

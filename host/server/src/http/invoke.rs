@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
@@ -80,9 +80,9 @@ async fn on_root(
     By(caller): By,
     Segments(name): Segments<String>,
     options: Options,
-    JsonBody(fields): JsonBody,
+    body: Request,
 ) -> Result<Response, Problem> {
-    invoke(&host, &caller, name, None, options, fields).await
+    invoke(&host, &caller, name, None, options, body).await
 }
 
 /// Invoke a walker on a node.
@@ -107,9 +107,9 @@ async fn on_node(
     By(caller): By,
     Segments((name, node)): Segments<(String, String)>,
     options: Options,
-    JsonBody(fields): JsonBody,
+    body: Request,
 ) -> Result<Response, Problem> {
-    invoke(&host, &caller, name, Some(node), options, fields).await
+    invoke(&host, &caller, name, Some(node), options, body).await
 }
 
 /// What the two kinds of walkers answer with.
@@ -127,7 +127,7 @@ async fn invoke(
     walker: String,
     node: Option<String>,
     options: Options,
-    fields: Option<walker_model::Json>,
+    body: Request,
 ) -> Result<Response, Problem> {
     let actor = caller.invoker()?;
     // Without a token, a walker that exists looks like one that does not.
@@ -139,6 +139,11 @@ async fn invoke(
         return Err(refused(Error::UnknownWalker(walker)));
     }
     let node: Option<NodeId> = node.as_deref().map(node_id).transpose()?;
+    // Nobody makes the host read a body for a walker that they may not invoke.
+    if caller.is_public() {
+        host.may_invoke(&actor, &walker).await.map_err(refused)?;
+    }
+    let JsonBody(fields) = JsonBody::from_request(body, host).await?;
     let Options { custom, execute_date, priority, wait, key } = options;
     let key = key.map(|key| key.of(&actor, fields.as_ref()));
     let what = Invocation { walker, node, fields, custom, execute_date, priority };

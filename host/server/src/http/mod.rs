@@ -3,9 +3,11 @@
 //! Holds no rules of its own beyond the protocol: what may be done, and what it means, the modules it calls say.
 
 mod batch;
+pub(crate) mod connections;
 mod control;
 mod docs;
 mod extract;
+mod head;
 mod invoke;
 mod logs;
 mod modules;
@@ -66,6 +68,7 @@ fn finish<S: Clone + Send + Sync + 'static>(routes: Router<S>, state: S) -> Rout
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(axum::middleware::from_fn(unread::drain))
+        .layer(axum::middleware::from_fn(head::bound))
         // Outermost: it also sees what the others answer.
         .layer(axum::middleware::from_fn(observe::observe))
         .with_state(state)

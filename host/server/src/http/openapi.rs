@@ -48,7 +48,12 @@ fn finished(mut document: OpenApi) -> OpenApi {
             if let (Some(id), Some([tag, ..])) = (&operation.operation_id, operation.tags.as_deref()) {
                 operation.operation_id = Some(format!("{tag}_{id}"));
             }
-            for response in operation.responses.responses.values_mut() {
+            let responses = &mut operation.responses.responses;
+            if responses.contains_key("413") {
+                // Whoever reads a body reads it this way.
+                responses.extend([problem(408), problem(415)]);
+            }
+            for response in responses.values_mut() {
                 if let RefOr::T(response) = response {
                     response.headers.insert("X-Request-Id".to_owned(), RefOr::T(request_id.clone()));
                 }
@@ -114,9 +119,10 @@ pub(super) fn problem(status: u16) -> (String, RefOr<utoipa::openapi::response::
         401 => "There is no valid token, and this needs one.",
         403 => "The token may not do this; the detail says what would.",
         404 => "There is no such thing, or it belongs to somebody else.",
-        408 => "The body stopped coming.",
+        408 => "The body came too slowly.",
         409 => "It exists already, or its state does not allow this; `code` says which.",
         413 => "The body is too large.",
+        415 => "The body has a Content-Encoding.",
         422 => "The body or the options cannot be used; `errors` points at bad fields.",
         429 => "The tenant is over a quota, or asks too much at once; try again after `Retry-After` seconds.",
         500 => "The walker failed (`code` says how), or the host did (`host.fault`).",

@@ -4,30 +4,43 @@
 //! Knows nothing of what was answered.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::Request;
-use axum::http::header::EXPECT;
+use axum::http::header::{CONNECTION, EXPECT};
+use axum::http::{Extensions, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
-/// The most that is thrown away: as much as the largest upload that is taken.
+/// The most that is thrown away for somebody with a valid token: as much as the largest upload that is taken.
 const MOST: usize = 64 << 20;
+/// For anybody else: what is on its way by the time the answer is made.
+const MOST_FOR_STRANGERS: usize = 64 << 10;
 
-/// The longest pause between two pieces; a client that stalls longer gets its answer and a closed connection.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How much of a request's body may be thrown away.
+#[derive(Debug, Clone)]
+struct Room(Arc<AtomicUsize>);
 
-/// Answers once the client has sent all of its request.
+/// Notes that the request came with a valid token.
+pub(super) fn trust(extensions: &Extensions) {
+    if let Some(Room(room)) = extensions.get() {
+        room.store(MOST, Ordering::Relaxed);
+    }
+}
+
+/// Answers once the client has sent all of its request, or more of it than is worth reading.
 pub(super) async fn drain(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let room = Room(Arc::new(AtomicUsize::new(MOST_FOR_STRANGERS)));
+    parts.extensions.insert(room.clone());
     let left = Arc::new(Mutex::new(None));
     let watched = Watched {
         pieces: Some(body.into_data_stream()),
@@ -35,18 +48,30 @@ pub(super) async fn drain(request: Request, next: Next) -> Response {
         is_coming: !parts.headers.contains_key(EXPECT),
         left: left.clone(),
     };
-    let answer = next.run(Request::from_parts(parts, Body::from_stream(watched))).await;
+    let mut answer = next.run(Request::from_parts(parts, Body::from_stream(watched))).await;
     let left = left.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(mut pieces) = left {
-        let mut room = MOST;
-        while let Ok(Some(Ok(piece))) = tokio::time::timeout(LONGEST_PAUSE, pieces.next()).await {
-            room = room.saturating_sub(piece.len());
-            if room == 0 {
-                break;
-            }
-        }
+    if let Some(pieces) = left
+        && !is_read_to_its_end(pieces, room.0.load(Ordering::Relaxed)).await
+    {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer
+}
+
+/// Throws away at most `room` bytes, and says whether that was all.
+async fn is_read_to_its_end(mut pieces: BodyDataStream, mut room: usize) -> bool {
+    // What is announced to be too much is not even begun.
+    if HttpBody::size_hint(&pieces).lower() > room as u64 {
+        return false;
+    }
+    loop {
+        match pieces.next().await {
+            None => return true,
+            Some(Ok(piece)) if piece.len() <= room => room -= piece.len(),
+            // Too much, too slow, or broken.
+            Some(_) => return false,
+        }
+    }
 }
 
 /// A body that leaves behind what nobody read of it.
@@ -64,7 +89,7 @@ impl Stream for Watched {
         self.is_coming = true;
         let Some(pieces) = &mut self.pieces else { return Poll::Ready(None) };
         let piece = pieces.poll_next_unpin(context);
-        if let Poll::Ready(None | Some(Err(_))) = piece {
+        if let Poll::Ready(None) = piece {
             self.pieces = None;
         }
         piece

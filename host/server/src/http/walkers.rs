@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
-use walker_model::Status;
+use walker_model::{Status, is_name};
 
 use super::extract::{By, FromQuery, Params, Search, Segments, wait, walker_id};
 use super::openapi::problems;
@@ -102,7 +102,10 @@ impl FromQuery for ListQuery {
 
     fn from_query(params: &Params) -> Result<Self, Problem> {
         Ok(Self {
-            name: params.text("name").map(str::to_owned),
+            name: params.with("name", |text| match is_name(text) {
+                true => Ok(text.to_owned()),
+                false => Err("expected a walker's name".to_owned()),
+            })?,
             status: params.parsed("status")?,
             since: params.time("since")?,
             limit: params.limit(DEFAULT_LIMIT, MAX_LIMIT)?,

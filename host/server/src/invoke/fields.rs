@@ -101,7 +101,8 @@ impl Fields {
             out.push_str(value);
         }
         out.push_str(if out.is_empty() { "{}" } else { "}" });
-        for (name, _) in given {
+        // A body of megabytes could have millions.
+        for (name, _) in given.into_iter().take(MAX_PROBLEMS) {
             problems.push(FieldProblem { pointer: pointer(&name), detail: self.unknown(&name) });
         }
         if out.len() as u64 > max_bytes {

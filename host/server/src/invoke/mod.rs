@@ -208,14 +208,27 @@ impl Host {
         Ok(Invoked::Ended { id, outcome: Box::new(outcome) })
     }
 
+    /// Whether `actor` may start this walker at all, whatever its fields.
+    ///
+    /// # Errors
+    /// When it may not, or the database fails.
+    pub async fn may_invoke(&self, actor: &Actor, walker: &str) -> Result<(), Error> {
+        self.invocable(actor, walker).await.map(drop)
+    }
+
+    async fn invocable(&self, actor: &Actor, walker: &str) -> Result<Arc<Entry>, Error> {
+        let entry = self.catalog.active(actor.tenant, walker).await?;
+        let entry = entry.ok_or_else(|| Error::UnknownWalker(walker.to_owned()))?;
+        if actor.reach == Reach::Public && !entry.definition.is_public {
+            return Err(Error::NotPublic(walker.to_owned()));
+        }
+        Ok(entry)
+    }
+
     /// Checks an invocation without storing anything.
     pub(crate) async fn check(&self, actor: &Actor, what: Invocation) -> Result<Ready, Error> {
-        let entry = self.catalog.active(actor.tenant, &what.walker).await?;
-        let entry = entry.ok_or_else(|| Error::UnknownWalker(what.walker.clone()))?;
+        let entry = self.invocable(actor, &what.walker).await?;
         let definition = &entry.definition;
-        if actor.reach == Reach::Public && !definition.is_public {
-            return Err(Error::NotPublic(what.walker));
-        }
         let own_root = NodeId::root(actor.root);
         let node = what.node.unwrap_or_else(|| own_root.clone());
         if node != own_root {

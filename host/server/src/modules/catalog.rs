@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
-use walker_model::{Definition, TenantId};
+use walker_model::{Definition, TenantId, is_name};
 
 use crate::invoke::Fields;
 use crate::store::modules::Version;
@@ -51,6 +51,10 @@ impl Catalog {
 
     /// The walker that a name of this tenant stands for now.
     pub(crate) async fn active(&self, tenant: TenantId, walker: &str) -> Result<Option<Arc<Entry>>, Error> {
+        // What names nothing is not worth a look-up, and databases take no NUL.
+        if !is_name(walker) {
+            return Ok(None);
+        }
         let key = (tenant, walker.to_owned());
         if let Some(entry) = self.active.get(&key).await {
             return Ok(Some(entry));

@@ -116,6 +116,10 @@ impl Host {
     /// # Errors
     /// When the database fails.
     pub async fn module(&self, tenant: TenantId, name: &str) -> Result<Option<ModuleView>, store::Error> {
+        // What names nothing is not worth a look-up, and databases take no NUL.
+        if !is_name(name) {
+            return Ok(None);
+        }
         Ok(self.store.modules(tenant, Some(name)).await?.pop())
     }
 
@@ -143,7 +147,7 @@ impl Host {
     /// # Errors
     /// When there is no such module, or the database fails.
     pub async fn delete_module(&self, tenant: TenantId, name: &str) -> Result<(), Error> {
-        if !self.store.delete_module(tenant, name).await? {
+        if !is_name(name) || !self.store.delete_module(tenant, name).await? {
             return Err(Error::UnknownModule(name.to_owned()));
         }
         self.catalog.forget(tenant);

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_postgres::Statement;
 
-use crate::store::{Error, Session, Store, within};
+use crate::store::{Error, LARGE_MESSAGE_BYTES, Session, Store, within};
 
 /// Past this a statement gains little (101k rows/s at 200, 112k at 1,000) and holds its rows up longer.
 const MAX_ROWS: usize = 500;
@@ -212,6 +212,9 @@ impl<R: Rows> Writer<R> {
             match written {
                 Ok(written) => {
                     debug_assert_eq!(written.len(), part.len());
+                    if part.iter().map(|waiting| R::bytes(&waiting.row)).sum::<usize>() > LARGE_MESSAGE_BYTES {
+                        self.link = None;
+                    }
                     for (waiting, written) in part.into_iter().zip(written) {
                         self.kind.done(waiting.row, Ok(written));
                     }

@@ -121,8 +121,9 @@ impl Store {
              {VIEW}"
         );
         let statement = client.prepare_cached(&sql).await?;
-        let row = client.query_opt(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()]).await?;
-        row.as_ref().map(view).transpose()
+        let rows = client.query(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()]).await?;
+        Self::put_back(client, &rows);
+        rows.first().map(view).transpose()
     }
 
     /// Lists walkers, newest first.
@@ -175,6 +176,7 @@ impl Store {
             client.query(&statement, &values),
             client.batch_execute(ONE_PLAN),
         )?;
+        Self::put_back(client, &rows);
         rows.iter().map(view).collect()
     }
 }

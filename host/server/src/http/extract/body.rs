@@ -1,24 +1,21 @@
-//! Bodies: read whole, bounded in size and in how long they may pause.
+//! Bodies: read whole, as they were sent, bounded in size.
 //!
 //! The content type is not looked at: `curl -d` calls everything a form.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use walker_model::Json;
 
 use crate::host::Host;
+use crate::http::connections::TooSlow;
 use crate::http::problem::{Kind, Problem};
 use crate::modules::{Spool, Upload};
-
-/// The longest pause between two pieces of a body; a client that stalls longer holds a connection for nothing.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Far more than any name, address, password and list of scopes; some of these bodies come without a token.
 const MAX_SMALL: u64 = 64 << 10;
@@ -34,7 +31,7 @@ impl FromRequest<Arc<Host>> for JsonBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, host: &Arc<Host>) -> Result<Self, Problem> {
-        let bytes = read(request, host.config.max_body_bytes, LONGEST_PAUSE).await?;
+        let bytes = read(request, host.config.max_body_bytes).await?;
         Ok(Self(json(bytes)?))
     }
 }
@@ -48,7 +45,7 @@ impl FromRequest<Arc<Host>> for SmallJson {
 
     async fn from_request(request: Request, host: &Arc<Host>) -> Result<Self, Problem> {
         let limit = host.config.max_body_bytes.min(MAX_SMALL);
-        Ok(Self(json(read(request, limit, LONGEST_PAUSE).await?)?))
+        Ok(Self(json(read(request, limit).await?)?))
     }
 }
 
@@ -72,7 +69,7 @@ impl ModuleBody {
             Problem::fault()
         };
         let mut receiving = spool.receive().await.map_err(full)?;
-        let mut pieces = Pieces::of(self.0, limit, LONGEST_PAUSE)?;
+        let mut pieces = Pieces::of(self.0, limit)?;
         while let Some(piece) = pieces.next(receiving.bytes()).await? {
             receiving.write(&piece).await.map_err(full)?;
         }
@@ -93,9 +90,9 @@ fn json(bytes: Bytes) -> Result<Option<Json>, Problem> {
     Json::parse(text).map(Some).map_err(|error| malformed(format!("the body is not JSON: {error}")))
 }
 
-async fn read(request: Request, limit: u64, longest_pause: Duration) -> Result<Bytes, Problem> {
+async fn read(request: Request, limit: u64) -> Result<Bytes, Problem> {
     let announced = content_length(request.headers());
-    let mut pieces = Pieces::of(request, limit, longest_pause)?;
+    let mut pieces = Pieces::of(request, limit)?;
     let mut kept = BytesMut::with_capacity(announced.map_or(0, |length| length.min(MAX_RESERVED) as usize));
     while let Some(piece) = pieces.next(kept.len() as u64).await? {
         kept.extend_from_slice(&piece);
@@ -107,30 +104,42 @@ async fn read(request: Request, limit: u64, longest_pause: Duration) -> Result<B
 struct Pieces {
     stream: BodyDataStream,
     limit: u64,
-    longest_pause: Duration,
 }
 
 impl Pieces {
-    fn of(request: Request, limit: u64, longest_pause: Duration) -> Result<Self, Problem> {
+    fn of(request: Request, limit: u64) -> Result<Self, Problem> {
+        refuse_encoded(request.headers())?;
         if content_length(request.headers()).is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
-        Ok(Self { stream: request.into_body().into_data_stream(), limit, longest_pause })
+        Ok(Self { stream: request.into_body().into_data_stream(), limit })
     }
 
     /// The next piece after `so_far` bytes.
     async fn next(&mut self, so_far: u64) -> Result<Option<Bytes>, Problem> {
-        let piece = tokio::time::timeout(self.longest_pause, self.stream.next()).await;
-        let slow = |_| Problem::new(Kind::BodyTooSlow, "the body stopped coming");
-        let Some(piece) = piece.map_err(slow)? else { return Ok(None) };
-        let broken = |_| Problem::new(Kind::BodyMalformed, "the body ended too early or its encoding is broken");
-        let piece = piece.map_err(broken)?;
+        let Some(piece) = self.stream.next().await else { return Ok(None) };
+        let piece = piece.map_err(|error| match TooSlow::among(&error) {
+            Some(slow) => Problem::new(Kind::BodyTooSlow, slow.to_string()),
+            None => Problem::new(Kind::BodyMalformed, "the body ended too early or its encoding is broken"),
+        })?;
         if so_far + piece.len() as u64 > self.limit { Err(too_large(self.limit)) } else { Ok(Some(piece)) }
     }
 }
 
 fn too_large(limit: u64) -> Problem {
     Problem::new(Kind::BodyTooLarge, format!("the body may have at most {limit} bytes"))
+}
+
+/// A few compressed bytes could stand for any number of others, so none are taken.
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
+    let encodings = headers.get_all(CONTENT_ENCODING).iter();
+    let encoded = |value: &&axum::http::HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    match encodings.filter(encoded).count() {
+        0 => Ok(()),
+        _ => {
+            Err(Problem::new(Kind::BodyEncoded, "this host takes bodies as they are; send it without Content-Encoding"))
+        }
+    }
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -162,16 +171,21 @@ mod tests {
             let pieces = (0..size).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"x")));
             Request::new(Body::from_stream(stream::iter(pieces.collect::<Vec<_>>())))
         };
-        assert_eq!(read(chunked(10), 10, LONGEST_PAUSE).await.unwrap().len(), 10);
-        assert!(read(chunked(11), 10, LONGEST_PAUSE).await.unwrap_err().is(Kind::BodyTooLarge));
+        assert_eq!(read(chunked(10), 10).await.unwrap().len(), 10);
+        assert!(read(chunked(11), 10).await.unwrap_err().is(Kind::BodyTooLarge));
         let announced = Request::builder().header(CONTENT_LENGTH, 11).body(Body::from("x".repeat(11))).unwrap();
-        assert!(read(announced, 10, LONGEST_PAUSE).await.unwrap_err().is(Kind::BodyTooLarge));
+        assert!(read(announced, 10).await.unwrap_err().is(Kind::BodyTooLarge));
     }
 
     #[tokio::test]
-    async fn a_body_that_stops_coming_is_given_up() {
-        let pieces = stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"{")) }).chain(stream::pending());
-        let stalled = read(Request::new(Body::from_stream(pieces)), 10, Duration::from_millis(1)).await;
-        assert!(stalled.unwrap_err().is(Kind::BodyTooSlow));
+    async fn nothing_is_decompressed() {
+        for (encodings, taken) in
+            [(vec![], true), (vec!["Identity"], true), (vec!["gzip"], false), (vec!["identity", "br"], false)]
+        {
+            let request =
+                encodings.iter().fold(Request::builder(), |request, value| request.header(CONTENT_ENCODING, *value));
+            let read = read(request.body(Body::from("x")).unwrap(), 10).await;
+            assert_eq!(read.map_err(|problem| problem.is(Kind::BodyEncoded)).is_ok(), taken, "{encodings:?}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use walker_model::TenantId;
 
 use crate::host::Host;
 use crate::http::problem::{Kind, Problem};
+use crate::http::unread;
 use crate::identity::{Caller, DEFAULT_TENANT, Denied};
 
 /// Names the tenant of a call without a token.
@@ -22,7 +23,7 @@ impl FromRequestParts<Arc<Host>> for By {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
-        if let Some(caller) = by_token(&parts.headers, host).await? {
+        if let Some(caller) = by_token(parts, host).await? {
             return Ok(Self(caller));
         }
         // Whether the tenant exists is not told to somebody without a token.
@@ -62,7 +63,7 @@ impl FromRequestParts<Arc<Host>> for Addressed {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
-        let caller = match by_token(&parts.headers, host).await? {
+        let caller = match by_token(parts, host).await? {
             Some(caller) => caller,
             None => {
                 let unknown = || Problem::new(Kind::TenantNotFound, "the Walker-Tenant header names no tenant");
@@ -74,10 +75,12 @@ impl FromRequestParts<Arc<Host>> for Addressed {
 }
 
 /// Whom the token stands for; `None` without a token. A token that is not valid is never taken for none.
-async fn by_token(headers: &HeaderMap, host: &Host) -> Result<Option<Caller>, Problem> {
-    let Some(token) = bearer(headers)? else { return Ok(None) };
+async fn by_token(parts: &Parts, host: &Host) -> Result<Option<Caller>, Problem> {
+    let Some(token) = bearer(&parts.headers)? else { return Ok(None) };
     let invalid = || Problem::new(Kind::TokenInvalid, "the token is unknown, revoked or expired");
-    host.identity.caller(token).await?.ok_or_else(invalid).map(Some)
+    let caller = host.identity.caller(token).await?.ok_or_else(invalid)?;
+    unread::trust(&parts.extensions);
+    Ok(Some(caller))
 }
 
 async fn public(headers: &HeaderMap, host: &Host) -> Result<Option<Caller>, Problem> {

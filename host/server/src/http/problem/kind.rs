@@ -64,6 +64,10 @@ kinds! {
 
     BodyTooLarge = "body.too_large", 413, "The body is too large";
 
+    UriTooLong = "uri.too_long", 414, "The request's address is too long";
+
+    BodyEncoded = "body.encoded", 415, "The body is encoded";
+
     FieldsInvalid = "fields.invalid", 422, "The fields cannot be used";
     NodeNotEnterable = "node.not_enterable", 422, "The walker cannot enter this node";
     ExecuteDateInvalid = "execute_date.invalid", 422, "The walker cannot run at this time";
@@ -80,6 +84,8 @@ kinds! {
 
     QuotaWalkers = "quota.walkers", 429, "The tenant has too many live walkers";
     TooManyUploads = "limit.uploads", 429, "Too many modules come in at once";
+
+    HeadersTooLarge = "headers.too_large", 431, "The headers are too large";
 
     Fault = "host.fault", 500, "The host failed";
     Busy = "host.busy", 503, "The host is busy";

@@ -1,0 +1,29 @@
+//! How large a request's head may be. What is too large even to be read is refused by the HTTP library, in fewer words.
+//!
+//! Looks at nothing that a head says.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::problem::{Kind, Problem};
+
+/// More than any id, name, filter and cursor together; what most servers take.
+const MAX_URI_BYTES: usize = 8 << 10;
+/// Room for a token, cookies that others set on the same domain, tracing, and 4 KiB of `Walker-Custom`.
+const MAX_HEADER_BYTES: usize = 32 << 10;
+
+/// Refuses a request whose head is too large, before anything looks at it.
+pub(super) async fn bound(request: Request, next: Next) -> Response {
+    let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+    if uri > MAX_URI_BYTES {
+        let detail = format!("path and query have {uri} bytes; at most {MAX_URI_BYTES} are taken");
+        return Problem::new(Kind::UriTooLong, detail).into_response();
+    }
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers > MAX_HEADER_BYTES {
+        let detail = format!("the headers have {headers} bytes; at most {MAX_HEADER_BYTES} are taken");
+        return Problem::new(Kind::HeadersTooLarge, detail).into_response();
+    }
+    next.run(request).await
+}

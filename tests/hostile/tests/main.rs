@@ -1,0 +1,22 @@
+//! Attacks: each with the exact answer it gets, and a host that still serves after it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod abi;
+mod bombs;
+
+mod crowds;
+mod describe;
+mod guest;
+mod heads;
+mod ids;
+mod json;
+mod loops;
+mod memory;
+mod rounds;
+mod scene;
+mod slow;
+mod smith;
+mod spawns;
+mod unicode;
+mod uploads;
+mod wire;
