@@ -79,8 +79,8 @@ mod tests {
         assert!(memory.take(one, 600) && !memory.take(one, 1));
         assert!(!memory.take(other, 201) && memory.take(other, 200));
         memory.put_back(one, 600);
-        assert!(memory.take(other, 266) && !memory.take(other, 1));
-        memory.put_back(other, 466);
+        assert!(memory.take(other, 400) && !memory.take(other, 1));
+        memory.put_back(other, 600);
         assert!(memory.take(one, 600) && !memory.take(one, u64::MAX));
     }
 }
