@@ -15,8 +15,6 @@ use crate::{Config, Error, PagemapScan, features};
 
 /// Beyond the guest's own stack, for the host functions it calls: what wasmtime's defaults leave them.
 const HOST_STACK_BYTES: usize = 1 << 20;
-/// What stays resident of a stack between runs, wiped; an SDK walker's run with its host calls uses less.
-const KEPT_STACK_BYTES: usize = 32 << 10;
 /// How many memories and tables one component may have: those that toolchains make have one and three.
 const MEMORIES: u32 = 4;
 const TABLES: u32 = 16;
@@ -118,8 +116,6 @@ fn settings(config: &Config, allocation: Allocation) -> wasmtime::Config {
     let guest_stack = usize::try_from(config.stack_bytes).unwrap_or(usize::MAX >> 1);
     settings.max_wasm_stack(guest_stack);
     settings.async_stack_size(guest_stack.saturating_add(HOST_STACK_BYTES));
-    // Or a stack keeps what the deepest run ever used of it: walkers that recurse would hold a megabyte a slot for good.
-    settings.async_stack_zeroing(true);
 
     // Resolving names of files and lines in this process would parse the guest's DWARF at every trap.
     settings.wasm_backtrace_details(WasmBacktraceDetails::Disable);
@@ -159,7 +155,6 @@ fn pool(config: &Config, slots: u32) -> PoolingAllocationConfig {
         .table_elements(config.max_table_elements as usize)
         .linear_memory_keep_resident(keep_resident)
         .table_keep_resident(keep_resident)
-        .async_stack_keep_resident(KEPT_STACK_BYTES)
         .pagemap_scan(if may_scan(config) { Enabled::Auto } else { Enabled::No });
     pool
 }

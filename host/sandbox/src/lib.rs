@@ -29,6 +29,7 @@ mod module;
 mod output;
 mod run;
 mod sandbox;
+mod stack;
 mod state;
 mod symbolize;
 mod wasi;

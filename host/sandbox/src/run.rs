@@ -10,6 +10,7 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::failure::{During, explain, out_of_fuel, readable, too_much};
 use crate::host::contract::exports::walker::guest::guest::Invocation;
+use crate::stack::DeepStack;
 use crate::state::{Start, State};
 use crate::{Effects, HostFault, Job, Module, Sandbox, Stop};
 
@@ -46,6 +47,11 @@ impl Sandbox {
         };
         let mut store = store(self.engine(), State::running(start, &job))
             .map_err(|error| HostFault::Failed(format!("cannot set up the run: {error:#}")))?;
+        let mut stack = DeepStack::new(self.stack_bytes());
+        store.call_hook(move |_, hook| {
+            stack.hear(hook);
+            Ok(())
+        });
         let ended = call(&mut store, module, job).await?;
 
         let fuel_left = store.get_fuel().unwrap_or(0);

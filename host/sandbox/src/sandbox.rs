@@ -23,6 +23,7 @@ struct Inner {
     fingerprint: String,
     allocation: Allocation,
     clock_resolution: Duration,
+    stack_bytes: u64,
     ticker: Ticker,
 }
 
@@ -46,6 +47,7 @@ impl Sandbox {
             engine,
             allocation,
             clock_resolution: Duration::from_micros(config.clock_resolution_us),
+            stack_bytes: config.stack_bytes,
             ticker,
         })))
     }
@@ -83,6 +85,10 @@ impl Sandbox {
 
     pub(crate) fn clock_resolution(&self) -> Duration {
         self.0.clock_resolution
+    }
+
+    pub(crate) fn stack_bytes(&self) -> u64 {
+        self.0.stack_bytes
     }
 }
 

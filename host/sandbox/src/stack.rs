@@ -1,0 +1,146 @@
+//! Gives back what a run used of its stack beyond what the next one is likely to need.
+//!
+//! The pool hands stacks on as they are, so that walkers which recurse would leave a megabyte in each of hundreds. Letting the engine
+//! wipe every stack costs a system call a run, and half of the runs a second on four threads. Here only those pay that went deep.
+
+use std::ops::Range;
+use std::ptr;
+
+use rustix::mm::{Advice, madvise};
+use wasmtime::CallHook;
+
+/// What stays, below the frame of whoever called the guest: an SDK walker's run with its host calls uses less.
+const KEPT_BYTES: usize = 64 << 10;
+/// How much of the first page beyond that is looked at. Frames of a recursion are smaller.
+const LOOK_BYTES: usize = 1 << 10;
+const PAGE_BYTES: usize = 4 << 10;
+/// Fibers lie farther than this from the stacks of threads.
+const NEAR_BYTES: usize = 64 << 20;
+
+thread_local! {
+    /// Lies beside the thread's own stack.
+    static BESIDE: u8 = const { 0 };
+}
+
+/// Follows one run in and out of its guest.
+pub(crate) struct DeepStack {
+    /// The most that a guest may use.
+    guest_bytes: usize,
+    calls: u32,
+}
+
+impl DeepStack {
+    pub(crate) fn new(guest_bytes: u64) -> Self {
+        Self { guest_bytes: usize::try_from(guest_bytes).unwrap_or(0), calls: 0 }
+    }
+
+    /// Hears of each way in and out.
+    pub(crate) fn hear(&mut self, hook: CallHook) {
+        match hook {
+            CallHook::CallingWasm => self.calls += 1,
+            CallHook::ReturningFromWasm => {
+                self.calls = self.calls.saturating_sub(1);
+                // Further in, the guest that called the host is still on the stack.
+                if self.calls == 0 && !is_on_threads_stack(self.guest_bytes) {
+                    give_back(self.guest_bytes);
+                }
+            }
+            CallHook::CallingHost | CallHook::ReturningFromHost => {}
+        }
+    }
+}
+
+/// Whether the caller's frame lies on the stack of its thread, of which nobody knows here how far it reaches.
+fn is_on_threads_stack(guest_bytes: usize) -> bool {
+    let beside = BESIDE.with(|beside| ptr::from_ref(beside).addr());
+    beside.abs_diff(frame()) <= guest_bytes.saturating_add(NEAR_BYTES)
+}
+
+/// About where the caller's frame is.
+#[inline(never)]
+fn frame() -> usize {
+    let here = 0_u8;
+    (&raw const here).addr()
+}
+
+/// Gives back what `guest_bytes` below the caller's frame hold, but for the part that is always kept.
+#[allow(unsafe_code, reason = "nobody else gives back a part of a stack")]
+fn give_back(guest_bytes: usize) {
+    let Some(deep) = deep(frame(), guest_bytes) else { return };
+    let look = ptr::with_exposed_provenance::<u64>(deep.end - LOOK_BYTES);
+    // SAFETY: a fiber has `guest_bytes` and a megabyte for the host below the frame that first calls a guest, so that all of `deep` is
+    // a part of this stack. No frame is there: this one's callees end far above (`KEPT_BYTES`). The engine maps it readable.
+    let is_used = (0..LOOK_BYTES / size_of::<u64>()).any(|at| unsafe { look.add(at).read_volatile() } != 0);
+    if is_used {
+        let start = ptr::with_exposed_provenance_mut(deep.start);
+        // SAFETY: as above; what lies there is nobody's, and reads as zeros afterwards.
+        let given_back = unsafe { madvise(start, deep.len(), Advice::LinuxDontNeed) };
+        if let Err(error) = given_back {
+            tracing::debug!("a deep stack stays in memory: {error}");
+        }
+    }
+}
+
+/// The pages that a guest may have used and that are not kept.
+fn deep(frame: usize, guest_bytes: usize) -> Option<Range<usize>> {
+    let end = frame.checked_sub(KEPT_BYTES)? & !(PAGE_BYTES - 1);
+    let start = frame.checked_sub(guest_bytes)?.next_multiple_of(PAGE_BYTES);
+    (start + PAGE_BYTES <= end).then_some(start..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_pages_between_what_is_kept_and_what_a_guest_may_use() {
+        let frame = 0x7000_0000_1234;
+        let kept = 0x7000_0000_1234 - KEPT_BYTES;
+        let deep = deep(frame, 1 << 20).unwrap();
+        assert!(deep.end <= kept && deep.end + PAGE_BYTES > kept);
+        assert!(deep.start >= frame - (1 << 20) && deep.start < frame - (1 << 20) + PAGE_BYTES);
+        assert_eq!((deep.start % PAGE_BYTES, deep.end % PAGE_BYTES), (0, 0));
+        for small in [0, KEPT_BYTES, KEPT_BYTES + PAGE_BYTES] {
+            assert_eq!(super::deep(frame, small), None, "{small}");
+        }
+        assert_eq!(super::deep(1, 1 << 20), None);
+    }
+
+    /// Uses so much stack, and leaves it full.
+    #[inline(never)]
+    fn dig(bytes: usize) -> u64 {
+        let page = std::hint::black_box([7_u8; PAGE_BYTES]);
+        let below = if bytes > PAGE_BYTES { dig(bytes - PAGE_BYTES) } else { 0 };
+        below + u64::from(std::hint::black_box(page)[0])
+    }
+
+    /// How many of the pages there hold anything.
+    #[allow(unsafe_code, reason = "looks below its own frame")]
+    fn used(pages: Range<usize>) -> usize {
+        let is_used = |page: usize| {
+            let words = ptr::with_exposed_provenance::<u64>(page);
+            // SAFETY: pages of this thread's stack; the test gave it enough.
+            (0..PAGE_BYTES / 8).any(|at| unsafe { words.add(at).read_volatile() } != 0)
+        };
+        pages.step_by(PAGE_BYTES).filter(|page| is_used(*page)).count()
+    }
+
+    #[test]
+    fn what_was_used_deep_down_is_given_back() {
+        const GUEST_BYTES: usize = 1 << 20;
+        let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(|| {
+            let deep = deep(frame(), GUEST_BYTES).unwrap();
+            // Not the first pages: calls from here on may reach them.
+            let deep = deep.start..deep.end - 4 * PAGE_BYTES;
+            dig(GUEST_BYTES);
+            let before = used(deep.clone());
+            give_back(GUEST_BYTES);
+            (before, used(deep.clone()), deep.len() / PAGE_BYTES, is_on_threads_stack(GUEST_BYTES))
+        });
+        let (before, after, pages, is_on_threads_stack) = thread.unwrap().join().unwrap();
+        assert!(before > pages * 9 / 10, "{before} of {pages}");
+        // Its first page begins where another frame did.
+        assert!(after <= 1, "{after} of {pages} are left");
+        assert!(is_on_threads_stack);
+    }
+}
