@@ -15,6 +15,7 @@ use crate::wire::{Wire, head};
 const SETTLED: Duration = Duration::from_secs(10);
 const FURTHER_ROUNDS: usize = 5;
 const MOST_GROWTH: f64 = 1.1;
+const TRIES: usize = 3;
 
 /// Resident memory of the host's own process, in bytes.
 fn resident(host: &Host) -> u64 {
@@ -110,16 +111,25 @@ async fn memory_comes_back() {
     let host = scene::host_with("").await;
     round(&host).await;
     tokio::time::sleep(SETTLED).await;
-    let first = resident(&host);
-    for _ in 0..FURTHER_ROUNDS {
-        round(&host).await;
+    let mut before = resident(&host);
+    let mut grew = Vec::new();
+    // A leak grows every time; the pool's slots that are touched for the first time are some day all of them.
+    while grew.len() < TRIES {
+        for _ in 0..FURTHER_ROUNDS {
+            round(&host).await;
+        }
+        tokio::time::sleep(SETTLED).await;
+        let after = resident(&host);
+        let growth = after as f64 / before as f64;
+        let (from, to) = (before >> 20, after >> 20);
+        scene::say(&format!("resident: {from} MiB, {to} MiB after {FURTHER_ROUNDS} more rounds: {growth:.3}"));
+        grew.push(growth);
+        if growth <= MOST_GROWTH {
+            break;
+        }
+        before = after;
     }
-    tokio::time::sleep(SETTLED).await;
-    let last = resident(&host);
-    let growth = last as f64 / first as f64;
-    let (from, to) = (first >> 20, last >> 20);
-    scene::say(&format!("resident: {from} MiB after one round, {to} MiB after {FURTHER_ROUNDS} more: {growth:.3}"));
-    assert!(growth <= MOST_GROWTH, "{first} bytes became {last}");
+    assert!(grew.last().is_some_and(|growth| *growth <= MOST_GROWTH), "it keeps growing: {grew:?}");
     scene::still_serves(&host.client).await;
     host.stop().await;
 }
