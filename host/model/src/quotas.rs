@@ -3,6 +3,7 @@
 //! Knows nothing of where quotas are kept or by whom they are set.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 
 use crate::{Limit, Limits};
 
@@ -15,6 +16,8 @@ pub struct Quotas {
     pub live_walkers: u64,
     /// How many of its async walkers may run at once, on all hosts together; the others wait.
     pub running_walkers: u64,
+    /// What it gets of the processors beside others who want them, too: one of twice the weight gets twice the time.
+    pub weight: u64,
 }
 
 /// What the operator set for one tenant, by name; what is not in it is as for all.
@@ -41,20 +44,38 @@ const RUNNING_WALKERS: Limit = Limit {
 };
 const UNCOUNTED: u64 = 1_000_000;
 
+/// What it gets beside others.
+const WEIGHT: Limit = Limit {
+    name: "weight",
+    usage: "weight",
+    doc: "What it gets of the processors beside others who want them, too: one of twice the weight gets twice the time.",
+    // Room for less as well as for more.
+    default: 100,
+    ceiling: 10_000,
+};
+
 /// What a tenant has beside the limits of its runs.
-const AT_ONCE: [&Limit; 2] = [&LIVE_WALKERS, &RUNNING_WALKERS];
+const BESIDE: [&Limit; 3] = [&LIVE_WALKERS, &RUNNING_WALKERS, &WEIGHT];
 
 impl Quotas {
     /// Where nobody says otherwise.
-    pub const DEFAULT: Self =
-        Self { limits: Limits::DEFAULT, live_walkers: LIVE_WALKERS.default, running_walkers: RUNNING_WALKERS.default };
+    pub const DEFAULT: Self = Self {
+        limits: Limits::DEFAULT,
+        live_walkers: LIVE_WALKERS.default,
+        running_walkers: RUNNING_WALKERS.default,
+        weight: WEIGHT.default,
+    };
     /// The most that quotas may be raised to, where the operator does not say otherwise.
-    pub const CEILING: Self =
-        Self { limits: Limits::CEILING, live_walkers: LIVE_WALKERS.ceiling, running_walkers: RUNNING_WALKERS.ceiling };
+    pub const CEILING: Self = Self {
+        limits: Limits::CEILING,
+        live_walkers: LIVE_WALKERS.ceiling,
+        running_walkers: RUNNING_WALKERS.ceiling,
+        weight: WEIGHT.ceiling,
+    };
 
     /// Everything that a quota may be set for.
     pub fn all() -> impl Iterator<Item = &'static Limit> {
-        Limits::ALL.iter().chain(AT_ONCE)
+        Limits::ALL.iter().chain(BESIDE)
     }
 
     /// The quota of this name.
@@ -62,6 +83,7 @@ impl Quotas {
         match name {
             "live_walkers" => Some(self.live_walkers),
             "running_walkers" => Some(self.running_walkers),
+            "weight" => Some(self.weight),
             name => self.limits.get(name),
         }
     }
@@ -71,8 +93,14 @@ impl Quotas {
         match name {
             "live_walkers" => Some(&mut self.live_walkers),
             "running_walkers" => Some(&mut self.running_walkers),
+            "weight" => Some(&mut self.weight),
             name => self.limits.get_mut(name),
         }
+    }
+
+    /// Its weight, of which there is always some.
+    pub fn weight(&self) -> NonZero<u32> {
+        u32::try_from(self.weight).ok().and_then(NonZero::new).unwrap_or(NonZero::<u32>::MIN)
     }
 
     /// How many of its async walkers may run at once; `None`: as many as there are slots.

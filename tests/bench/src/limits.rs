@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use walker_model::TenantId;
 use walker_sandbox::{Config, PagemapScan, Stop};
-use walker_server::runner::{Ticket, Turns};
+use walker_server::runner::{Ticket, Turns, Weight};
 
 use crate::Plan;
 use crate::bare_wasmtime::{BareWasmtime, Metering};
@@ -124,7 +124,7 @@ struct Chains {
 impl Chains {
     /// Starts a run, and when that ends another.
     fn go_on<S: Side>(self: Arc<Self>, turns: Turns, side: Arc<S>) {
-        let ticket = Ticket::new(TenantId(1), Stop::default(), Duration::from_secs(60));
+        let ticket = Ticket::new(TenantId(1), Weight::MIN, Stop::default(), Duration::from_secs(60));
         let again = turns.clone();
         drop(turns.spawn(ticket, async move {
             if side.run().await.is_err() {

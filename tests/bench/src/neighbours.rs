@@ -74,12 +74,22 @@ pub(crate) async fn measure(plan: Plan, cores: usize) -> anyhow::Result<()> {
     for (what, value, goal) in verdicts {
         verdict(&what, value, " ms", Goal::AtMost(goal));
     }
-    share(&host, &database, &spinners, plan, cores).await?;
+    println!("\nProcessor time of a tenant with {} spinning walkers beside one with {}", 2 * cores, 8 * cores);
+    for weight in [100, 300] {
+        let change = format!(r#"{{"quotas":{{"weight":{weight}}}}}"#);
+        let change = request("PATCH", "/tenants/default", &host.operator, change.as_bytes());
+        Connection::open(&host.address).await?.ask(&change).await?.expect(200)?;
+        let share = share(&host, &database, &spinners, plan, cores).await?;
+        let due = f64::from(weight) / (f64::from(weight) + 100.0);
+        println!("  with a weight of {weight} beside 100: {} of all", ratio(share));
+        verdict("distance from its share", (share / due - 1.0).abs() * 100.0, " %", Goal::AtMost(10.0));
+    }
     host.stop().await
 }
 
-/// A tenant with a quarter of another's spinning walkers, both with more than the threads can run.
-async fn share(host: &Host, database: &Database, spinners: &str, plan: Plan, cores: usize) -> anyhow::Result<()> {
+/// What of all processor time a tenant gets with a quarter of another's spinning walkers, both with more than the
+/// threads can run.
+async fn share(host: &Host, database: &Database, spinners: &str, plan: Plan, cores: usize) -> anyhow::Result<f64> {
     let client = database.connect().await?;
     let few = Load::start(host, database, &host.token, 2 * cores).await?;
     let many = Load::start(host, database, spinners, 8 * cores).await?;
@@ -94,10 +104,7 @@ async fn share(host: &Host, database: &Database, spinners: &str, plan: Plan, cor
     many.stop(&client).await?;
     few.stop(&client).await?;
     let [few, many] = fuel.as_slice() else { return Err(anyhow!("not both tenants' walkers ended")) };
-    println!("\nProcessor time of a tenant with {} spinning walkers beside one with {}", 2 * cores, 8 * cores);
-    println!("  fuel burnt: {} of all", ratio(few / (few + many)));
-    verdict("distance from an equal share", (few / (few + many) - 0.5).abs() * 200.0, " %", Goal::AtMost(10.0));
-    Ok(())
+    Ok(few / (few + many))
 }
 
 /// The database's time, in seconds.

@@ -13,6 +13,7 @@ use walker_model::{Json, Limits, NodeId, Outcome, Priority, WalkerId};
 use crate::access::{Actor, Reach};
 use crate::host::Host;
 use crate::modules::Entry;
+use crate::runner::Weight;
 use crate::store;
 use crate::store::intake::NewWalker;
 use crate::store::lanes::LaneId;
@@ -174,6 +175,8 @@ pub(crate) struct Ready {
     pub(crate) walker: NewWalker,
     /// What its run may use, if it starts now.
     pub(crate) limits: Limits,
+    /// What its tenant weighs beside others.
+    pub(crate) weight: Weight,
     /// How many live walkers its tenant may have.
     pub(crate) live_walkers: u64,
     /// How many of its tenant's walkers may run at once.
@@ -263,7 +266,14 @@ impl Host {
             fields,
             depth: 0,
         };
-        Ok(Ready { entry, walker, limits, live_walkers: quotas.live_walkers, concurrency: quotas.concurrency() })
+        Ok(Ready {
+            entry,
+            walker,
+            limits,
+            weight: quotas.weight(),
+            live_walkers: quotas.live_walkers,
+            concurrency: quotas.concurrency(),
+        })
     }
 
     /// Stores an async walker; returns once that is committed.

@@ -172,8 +172,9 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
         let due = lanes::due(&link.session, &link.due).await?;
         let mut found = Vec::with_capacity(due.len());
         for (id, lane, quotas) in due {
-            let tenant = self.claiming.quotas.with(&quotas).concurrency();
-            let limit = Concurrency { walker: self.limit(&lane).await?, tenant };
+            let quotas = self.claiming.quotas.with(&quotas);
+            self.claiming.lanes.weigh(lane.tenant, quotas.weight());
+            let limit = Concurrency { walker: self.limit(&lane).await?, tenant: quotas.concurrency() };
             found.push((id, lane, limit));
         }
         self.claiming.lanes.found(found, since);

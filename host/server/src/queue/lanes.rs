@@ -4,6 +4,7 @@
 //! lane's number.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use moka::future::Cache;
@@ -133,6 +134,11 @@ impl Lanes {
     /// Returns when something was queued, or one of a limited walker's runs ended.
     pub(super) async fn woken(&self) {
         self.0.wake.notified().await;
+    }
+
+    /// What a tenant weighs beside others.
+    pub(super) fn weigh(&self, tenant: TenantId, weight: NonZero<u32>) {
+        self.lock().shares.weigh(tenant, weight);
     }
 
     /// A walker of this tenant starts.

@@ -3,11 +3,14 @@
 //! Knows tenants and fuel, nothing of lanes or slots.
 
 use std::collections::{BinaryHeap, HashMap};
+use std::num::NonZero;
 
-use walker_model::TenantId;
+use walker_model::{Quotas, TenantId};
 
 /// What a run is taken to cost before the first one has ended: about that of a small walker.
 const FIRST_GUESS: f64 = 50_000.0;
+/// What a tenant weighs for which nothing was set.
+const FIRST_WEIGHT: f64 = Quotas::DEFAULT.weight as f64;
 /// How much a run that ended changes what the next one is taken to cost.
 const LEARNING: f64 = 0.1;
 /// More tenants than this are looked through for some that need not be remembered.
@@ -24,6 +27,7 @@ pub(super) struct Shares {
 #[derive(Debug, Clone, Copy)]
 struct Share {
     pass: f64,
+    weight: f64,
     /// What its runs cost of late.
     cost: f64,
 }
@@ -50,17 +54,22 @@ impl PartialOrd for Place {
 }
 
 impl Shares {
+    /// Gives a tenant its weight beside the others.
+    pub(super) fn weigh(&mut self, tenant: TenantId, weight: NonZero<u32>) {
+        self.share(tenant).weight = f64::from(weight.get());
+    }
+
     /// Counts a run that starts.
     pub(super) fn started(&mut self, tenant: TenantId) {
         let share = self.share(tenant);
-        share.pass += share.cost;
+        share.pass += share.cost / share.weight;
     }
 
     /// Counts what a run that was started really cost.
     pub(super) fn ended(&mut self, tenant: TenantId, fuel: u64) {
         let share = self.share(tenant);
         let fuel = fuel as f64;
-        share.pass += fuel - share.cost;
+        share.pass += (fuel - share.cost) / share.weight;
         share.cost += (fuel - share.cost) * LEARNING;
     }
 
@@ -84,8 +93,8 @@ impl Shares {
                 self.now = place.pass;
             }
             given.push((place.tenant, one));
-            let cost = self.share(place.tenant).cost;
-            order.push(Place { pass: place.pass + cost, ..place });
+            let share = self.share(place.tenant);
+            order.push(Place { pass: place.pass + share.cost / share.weight, ..place });
         }
         self.forget_the_idle();
         given
@@ -93,7 +102,7 @@ impl Shares {
 
     fn share(&mut self, tenant: TenantId) -> &mut Share {
         let now = self.now;
-        let share = self.tenants.entry(tenant).or_insert(Share { pass: now, cost: FIRST_GUESS });
+        let share = self.tenants.entry(tenant).or_insert(Share { pass: now, weight: FIRST_WEIGHT, cost: FIRST_GUESS });
         share.pass = share.pass.max(now);
         share
     }
@@ -167,6 +176,20 @@ mod tests {
         }
         let ratio = large as f64 / small as f64;
         assert!((0.9..=1.1).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn who_weighs_more_comes_more_often() {
+        let mut shares = Shares::default();
+        shares.weigh(LARGE, NonZero::new(300).unwrap());
+        let mut chosen = Vec::new();
+        for _ in 0..400 {
+            let tenant = next(&mut shares, &[LARGE, SMALL], 1)[0];
+            shares.started(tenant);
+            shares.ended(tenant, 100_000);
+            chosen.push(tenant);
+        }
+        assert!((295..=305).contains(&count(&chosen, LARGE)), "{}", count(&chosen, LARGE));
     }
 
     #[test]

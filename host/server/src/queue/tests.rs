@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Priority, Status, TenantId, Usage, WalkerId};
 
@@ -133,15 +134,15 @@ impl Scene {
             quotas: QuotaRules::default(),
             strays: Strays::default(),
         };
-        let claiming = tokio::spawn(claim_due(claiming, move |one, slot| {
+        // Also when nobody waits any more: a claimer left behind would take what the next one is to find.
+        let _claiming = AbortOnDropHandle::new(tokio::spawn(claim_due(claiming, move |one, slot| {
             drop(slot);
             drop(sender.send(one));
-        }));
+        })));
         let mut all = Vec::new();
         while all.len() < count {
             all.push(claimed.recv().await.unwrap());
         }
-        claiming.abort();
         all
     }
 }

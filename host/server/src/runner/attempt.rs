@@ -7,8 +7,8 @@ use tokio::time::MissedTickBehavior;
 use walker_model::{Json, Outcome, TenantId, WalkerId};
 use walker_sandbox::{HostFault, Job, Module, Stop};
 
-use super::Ticket;
 use super::logs::RunLogs;
+use super::{Ticket, Weight};
 use crate::effects::RunEffects;
 use crate::host::Host;
 use crate::store::Lease;
@@ -20,6 +20,8 @@ const LOG_FLUSH: Duration = Duration::from_secs(1);
 /// What an attempt needs besides its job.
 pub(super) struct Setting {
     pub(super) tenant: TenantId,
+    /// What the tenant weighs beside others.
+    pub(super) weight: Weight,
     /// `None` for a sync walker: nothing of it is stored before it ends.
     pub(super) lease: Option<Lease>,
     /// How many sync walkers deep this one was called; 1 is called by nobody.
@@ -53,7 +55,7 @@ impl Host {
         let effects = Arc::new(RunEffects::new(self.clone(), &job, &setting, logs.clone()));
         let (sandbox, seen) = (self.sandbox.clone(), effects.clone());
         let _stop_when_dropped = StopOnDrop(stop.clone());
-        let ticket = Ticket::new(setting.tenant, stop.clone(), job.limits.time());
+        let ticket = Ticket::new(setting.tenant, setting.weight, stop.clone(), job.limits.time());
         let mut run = self.walkers.spawn(ticket, async move { sandbox.run(&module, job, seen, stop).await });
         let outcome = match setting.lease {
             None => run.await,

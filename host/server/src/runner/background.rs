@@ -200,7 +200,14 @@ impl Host {
             backoff: Duration::from_millis(asked.backoff_ms),
             max_backoff: Duration::from_millis(asked.max_backoff_ms),
         });
-        let setting = Setting { tenant, lease: Some(lease), depth: 1, spawn_depth: input.depth, saved_reports };
+        let setting = Setting {
+            tenant,
+            weight: quotas.weight(),
+            lease: Some(lease),
+            depth: 1,
+            spawn_depth: input.depth,
+            saved_reports,
+        };
         Ok(Prepared { module, job, setting, retries })
     }
 

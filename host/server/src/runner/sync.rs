@@ -55,7 +55,7 @@ impl Host {
         recording: Recording,
     ) -> Result<(WalkerId, Outcome), Error> {
         let id = ready.id();
-        let Ready { entry, walker, limits, .. } = ready;
+        let Ready { entry, walker, limits, weight, .. } = ready;
         if u64::from(depth) > limits.call_depth {
             return Err(Error::TooDeep(limits.call_depth));
         }
@@ -72,8 +72,14 @@ impl Host {
             limits,
             seed: rand::random(),
         };
-        let setting =
-            Setting { tenant: actor.tenant, lease: None, depth, spawn_depth: walker.depth, saved_reports: None };
+        let setting = Setting {
+            tenant: actor.tenant,
+            weight,
+            lease: None,
+            depth,
+            spawn_depth: walker.depth,
+            saved_reports: None,
+        };
         let executed_date = Utc::now();
         let Attempted { outcome, logs, saved_reports } =
             self.attempt(module, job, setting, stop).await.map_err(|fault| match fault {

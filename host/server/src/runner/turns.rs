@@ -55,6 +55,7 @@ impl Default for Queue {
 #[derive(Debug)]
 pub struct Ticket {
     tenant: TenantId,
+    weight: Weight,
     stop: Stop,
     limit: Duration,
     /// Known from its first turn on.
@@ -62,9 +63,10 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// For a run of `tenant` that has `limit` from its first turn on, and that `stop` stops.
-    pub fn new(tenant: TenantId, stop: Stop, limit: Duration) -> Self {
-        Self { tenant, stop, limit, deadline: OnceLock::new() }
+    /// For a run of `tenant`, which weighs so much beside others, that has `limit` from its first turn on, and that
+    /// `stop` stops.
+    pub fn new(tenant: TenantId, weight: Weight, stop: Stop, limit: Duration) -> Self {
+        Self { tenant, weight, stop, limit, deadline: OnceLock::new() }
     }
 
     fn begin(&self, now: Instant) {
@@ -94,11 +96,6 @@ impl Turns {
         task.detach();
         run.schedule();
         answered
-    }
-
-    /// Gives a tenant's lane a weight; without one it has 1.
-    pub fn weigh(&self, tenant: TenantId, weight: Weight) {
-        self.0.lock().lanes.weigh(tenant, weight);
     }
 
     /// Lets the calling thread take turns until they are [closed](Self::close).
@@ -150,7 +147,8 @@ impl Shared {
         if let Some(deadline) = run.metadata().deadline.get() {
             queue.earliest = Some(queue.earliest.map_or(*deadline, |earliest| earliest.min(*deadline)));
         }
-        queue.lanes.push(run.metadata().tenant, run);
+        let (tenant, weight) = (run.metadata().tenant, run.metadata().weight);
+        queue.lanes.push(tenant, weight, run);
         // One that yields is looked at next by the thread that it yielded: waking another would only move it there.
         if !info.woken_while_running && queue.idle > 0 {
             queue.idle -= 1;
@@ -224,7 +222,11 @@ mod tests {
     }
 
     fn ticket(tenant: i64) -> Ticket {
-        Ticket::new(TenantId(tenant), Stop::default(), Duration::from_secs(60))
+        weighed(tenant, Weight::MIN)
+    }
+
+    fn weighed(tenant: i64, weight: Weight) -> Ticket {
+        Ticket::new(TenantId(tenant), weight, Stop::default(), Duration::from_secs(60))
     }
 
     /// Computes for as long as an epoch lasts, again and again; counts how long it was at it.
@@ -245,10 +247,9 @@ mod tests {
         let is_over = Arc::new(AtomicBool::new(false));
         let used: [Arc<AtomicU64>; 2] = Default::default();
         for (at, used) in used.iter().enumerate() {
-            let tenant = at as i64;
-            threads.0.weigh(TenantId(tenant), Weight::new(weights[at]).unwrap());
             for _ in 0..runs[at] {
-                drop(threads.0.spawn(ticket(tenant), spin(used.clone(), is_over.clone())));
+                let ticket = weighed(at as i64, Weight::new(weights[at]).unwrap());
+                drop(threads.0.spawn(ticket, spin(used.clone(), is_over.clone())));
             }
         }
         // Not to wait for something: this is how long they are measured.
@@ -296,7 +297,7 @@ mod tests {
             drop(threads.0.spawn(ticket(1), spin(Arc::default(), is_over.clone())));
         }
         let (stop, limit) = (Stop::default(), Duration::from_millis(30));
-        let stopped = threads.0.spawn(Ticket::new(TenantId(1), stop.clone(), Duration::MAX), {
+        let stopped = threads.0.spawn(Ticket::new(TenantId(1), Weight::MIN, stop.clone(), Duration::MAX), {
             let stop = stop.clone();
             async move {
                 while !stop.is_stopped() {
@@ -304,7 +305,7 @@ mod tests {
                 }
             }
         });
-        let timed_out = threads.0.spawn(Ticket::new(TenantId(1), Stop::default(), limit), async move {
+        let timed_out = threads.0.spawn(Ticket::new(TenantId(1), Weight::MIN, Stop::default(), limit), async move {
             let deadline = Instant::now() + limit;
             while Instant::now() < deadline {
                 tokio::task::yield_now().await;

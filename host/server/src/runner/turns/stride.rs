@@ -66,14 +66,11 @@ impl<T> Lane<T> {
 }
 
 impl<T> Stride<T> {
-    /// Gives a lane a weight; it counts from its next turn on.
-    pub(super) fn weigh(&mut self, tenant: TenantId, weight: Weight) {
-        self.lanes.entry(tenant).or_default().weight = weight;
-    }
-
-    /// Lets an item wait for its lane's turn. A lane that had nothing to do starts where the others are.
-    pub(super) fn push(&mut self, tenant: TenantId, item: T) {
+    /// Lets an item wait for its lane's turn. A lane that had nothing to do starts where the others are. The weight
+    /// counts from the lane's next turn on.
+    pub(super) fn push(&mut self, tenant: TenantId, weight: Weight, item: T) {
         let lane = self.lanes.entry(tenant).or_default();
+        lane.weight = weight;
         if lane.waiting.is_empty() {
             let behind = if lane.running == 0 { 0 } else { lane.cost(MAX_BEHIND) };
             lane.pass = lane.pass.max(self.now.saturating_sub(behind));
@@ -112,7 +109,7 @@ impl<T> Stride<T> {
             lane.running = lane.running.saturating_sub(1);
             lane.pass = lane.pass.saturating_sub(lane.cost(EXPECTED)) + lane.cost(used);
             // One ahead of the others still has to pay for that, should it come back soon.
-            lane.is_idle() && lane.weight == Weight::MIN && lane.pass <= now
+            lane.is_idle() && lane.pass <= now
         });
         if is_forgettable {
             self.lanes.remove(&tenant);
@@ -120,7 +117,7 @@ impl<T> Stride<T> {
         self.running -= 1;
         // Nobody is ahead of anybody when nobody wants anything.
         if self.running == 0 && self.order.is_empty() && self.urgent.is_empty() {
-            self.lanes.retain(|_, lane| lane.weight != Weight::MIN);
+            self.lanes.clear();
         }
     }
 
@@ -168,7 +165,8 @@ mod tests {
         for _ in 0..count {
             let (tenant, ()) = stride.next().unwrap();
             had[usize::from(tenant == B)] += 1;
-            stride.push(tenant, ());
+            let weight = stride.lanes[&tenant].weight;
+            stride.push(tenant, weight, ());
             stride.charge(tenant, slice(tenant));
         }
         had
@@ -177,8 +175,7 @@ mod tests {
     fn filled(items: [usize; 2], weights: [u32; 2]) -> Stride<()> {
         let mut stride = Stride::default();
         for (tenant, items, weight) in [(A, items[0], weights[0]), (B, items[1], weights[1])] {
-            stride.weigh(tenant, Weight::new(weight).unwrap());
-            (0..items).for_each(|_| stride.push(tenant, ()));
+            (0..items).for_each(|_| stride.push(tenant, Weight::new(weight).unwrap(), ()));
         }
         stride
     }
@@ -207,9 +204,9 @@ mod tests {
     fn who_was_idle_comes_next_and_has_no_credit() {
         let mut stride = filled([16, 0], [1, 1]);
         turns(&mut stride, 10_000, |_| SLICE);
-        (0..16).for_each(|_| stride.push(B, ()));
+        (0..16).for_each(|_| stride.push(B, Weight::MIN, ()));
         assert_eq!(stride.next().unwrap().0, B);
-        stride.push(B, ());
+        stride.push(B, Weight::MIN, ());
         stride.charge(B, SLICE);
         let had = turns(&mut stride, 100, |_| SLICE);
         assert!(had[0].abs_diff(50) <= 1, "{had:?}");
@@ -222,11 +219,13 @@ mod tests {
         let mut running: VecDeque<TenantId> = (0..2).map(|_| stride.next().unwrap().0).collect();
         for _ in 0..20_000 {
             let tenant = running.pop_front().unwrap();
-            stride.push(tenant, ());
+            let weight = stride.lanes[&tenant].weight;
+            stride.push(tenant, weight, ());
             stride.charge(tenant, SLICE);
             running.push_back(stride.next().unwrap().0);
         }
-        (0..16).for_each(|_| stride.push(B, ()));
+        let weight = stride.lanes[&B].weight;
+        (0..16).for_each(|_| stride.push(B, weight, ()));
         running.drain(..).for_each(|tenant| stride.charge(tenant, SLICE));
         let had = turns(&mut stride, 600, |_| SLICE);
         // A sixth is A's due; B's credit is at most fifty turns of its own.
@@ -236,8 +235,8 @@ mod tests {
     #[test]
     fn urgent_ones_come_first_and_cost_as_much() {
         let mut stride = Stride::default();
-        (0..5).for_each(|item| stride.push(A, item));
-        stride.push(B, 9);
+        (0..5).for_each(|item| stride.push(A, Weight::MIN, item));
+        stride.push(B, Weight::MIN, 9);
         stride.hurry(|item| *item == 3 || *item == 9);
         let order: Vec<i32> = std::iter::from_fn(|| stride.next().map(|(_, item)| item)).collect();
         assert_eq!(order, [3, 9, 0, 1, 2, 4]);
@@ -249,12 +248,12 @@ mod tests {
         let mut stride = Stride::default();
         // One after another, and then all at once.
         for tenant in 0..1_000 {
-            stride.push(TenantId(tenant), ());
+            stride.push(TenantId(tenant), Weight::MIN, ());
             let (tenant, ()) = stride.next().unwrap();
             stride.charge(tenant, SLICE);
             assert!(stride.lanes.is_empty());
         }
-        (0..1_000).for_each(|tenant| stride.push(TenantId(tenant), ()));
+        (0..1_000).for_each(|tenant| stride.push(TenantId(tenant), Weight::MIN, ()));
         assert_eq!(stride.lanes.len(), 1_000);
         while let Some((tenant, ())) = stride.next() {
             stride.charge(tenant, SLICE);
