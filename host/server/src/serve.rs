@@ -2,6 +2,7 @@
 //!
 //! Only puts the parts together, in the order in which they need each other.
 
+mod autogroup;
 mod cache_key;
 mod threads;
 
