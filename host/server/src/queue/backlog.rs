@@ -13,7 +13,7 @@ use uuid::Uuid;
 use walker_model::TenantId;
 
 use super::HostLease;
-use crate::store::{Error, Session, Store, live};
+use crate::store::{Error, Session, Store, live, within};
 
 /// How often the tenants that ask are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
@@ -21,6 +21,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 const SHARE: u32 = 50;
 /// Whoever has not asked for so long is no longer counted, and is counted anew before it is believed.
 const STALE: Duration = Duration::from_secs(5);
+/// Counting takes milliseconds, with half a million rows some hundred; what takes this long has lost its connection.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// What nobody asked for this long is forgotten.
 const FORGET: Duration = Duration::from_secs(60);
 
@@ -187,7 +189,9 @@ impl Backlog {
         let Some((changes, quota)) = counts else { return Ok(()) };
         // Far enough beyond the quota that what ends here until the next count makes no room that is not there.
         let at_most = quota.saturating_add(quota / 4).saturating_add(1_000);
-        let counted = async {
+        // It ended with a Postgres that may be back by now.
+        link.take_if(|(session, _)| session.is_closed());
+        let counted = within(ANSWER_WAIT, async {
             let (session, statement) = match &mut *link {
                 Some(link) => link,
                 none => {
@@ -197,9 +201,8 @@ impl Backlog {
                 }
             };
             live::count(session, statement, tenant, self.lease.id(), at_most).await
-        };
-        let counted = counted.await;
-        let (waiting, elsewhere) = match counted {
+        });
+        let (waiting, elsewhere) = match counted.await {
             Ok(counted) => counted,
             Err(error) => {
                 *link = None;
@@ -318,6 +321,22 @@ mod tests {
         check(2, 3, false).await;
         backlog.claimed(ONE);
         check(2, 3, true).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ended_costs_nobody_an_answer() {
+        let store = test_postgres::store().await;
+        let backlog = backlog(&store).await;
+        backlog.admit(ONE, &ids(1), 3).await.unwrap().waiting();
+        let others = "select pg_terminate_backend(pid) from pg_stat_activity
+                      where datname = current_database() and pid <> pg_backend_pid()";
+        store.client().await.unwrap().execute(others, &[]).await.unwrap();
+        let has_ended = async || backlog.link.lock().await.as_ref().is_some_and(|(session, _)| session.is_closed());
+        while !has_ended().await {
+            tokio::task::yield_now().await;
+        }
+        // Of whom nothing is known yet, so that it is counted.
+        assert!(backlog.admit(TenantId(2), &ids(1), 3).await.is_ok());
     }
 
     #[tokio::test]
