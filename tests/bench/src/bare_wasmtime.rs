@@ -4,12 +4,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, ensure};
+use walker_model::Limits;
 use walker_sandbox::{Config, PagemapScan};
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
-use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig, Store, Trap};
+use wasmtime::{
+    Enabled, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig, Store, StoreLimits, Trap,
+    UpdateDeadline,
+};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::sandbox::{AFTER, SPIN_FUEL, Side, Subject};
@@ -47,15 +51,17 @@ pub(crate) enum Metering {
     YieldingFuel,
     /// Only epochs: time, but no budget.
     Epochs,
-    /// What the sandbox has.
+    /// What the sandbox interrupts and meters with.
     FuelAndEpochs,
+    /// Every limit of wasmtime that the sandbox sets: also of memories, tables, handles and what calls carry.
+    All,
 }
 
 impl Metering {
     /// Sets an engine up for it.
     pub(crate) fn set(self, settings: &mut wasmtime::Config) {
         settings.consume_fuel(!matches!(self, Self::None | Self::Epochs));
-        settings.epoch_interruption(matches!(self, Self::Epochs | Self::FuelAndEpochs));
+        settings.epoch_interruption(matches!(self, Self::Epochs | Self::FuelAndEpochs | Self::All));
     }
 
     /// Sets a store up for it.
@@ -65,7 +71,7 @@ impl Metering {
         }
         match self {
             Self::YieldingFuel => store.fuel_async_yield_interval(Some(YIELD_FUEL))?,
-            Self::Epochs | Self::FuelAndEpochs => store.epoch_deadline_async_yield_and_update(1),
+            Self::Epochs | Self::FuelAndEpochs | Self::All => store.epoch_deadline_async_yield_and_update(1),
             Self::None | Self::Fuel => {}
         }
         Ok(())
@@ -123,6 +129,9 @@ impl BareWasmtime {
     async fn call(&self, store: &mut Store<State>) -> wasmtime::Result<Result<String, String>> {
         let fuel = if self.subject == Subject::Spins { SPIN_FUEL } else { FUEL };
         self.metering.bound(store, fuel)?;
+        if self.metering == Metering::All {
+            all_limits(store)?;
+        }
         let guest = self.pre.instantiate_async(&mut *store).await?;
         let (_, name, fields) = self.subject.parts();
         let root = "n::0190a4f7-3f00-7000-8000-000000000000";
@@ -137,6 +146,22 @@ impl BareWasmtime {
         };
         guest.walker_guest_guest().call_run(store, &invocation).await
     }
+}
+
+/// What the sandbox sets beyond fuel and epochs, with a look at the time whenever the epoch moves.
+fn all_limits(store: &mut Store<State>) -> wasmtime::Result<()> {
+    let limits = Limits::default();
+    store.fuel_async_yield_interval(Some(YIELD_FUEL))?;
+    store.limiter(|state| &mut state.limits);
+    store.set_epoch_deadline(1);
+    let until = Instant::now() + limits.time();
+    store.epoch_deadline_callback(move |_| match Instant::now() > until {
+        true => Err(wasmtime::Error::msg("its time is over")),
+        false => Ok(UpdateDeadline::Yield(1)),
+    });
+    store.set_hostcall_fuel(limits.host_call_bytes as usize);
+    store.set_max_component_handles(limits.handles as usize);
+    Ok(())
 }
 
 fn link(
@@ -183,6 +208,7 @@ impl Side for BareWasmtime {
 struct State {
     table: ResourceTable,
     wasi: WasiCtx,
+    limits: StoreLimits,
     reports: Vec<String>,
     saved: Option<String>,
 }
