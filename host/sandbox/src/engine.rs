@@ -18,11 +18,8 @@ const HOST_STACK_BYTES: usize = 1 << 20;
 /// How many memories and tables one component may have: those that toolchains make have one and three.
 const MEMORIES: u32 = 4;
 const TABLES: u32 = 16;
-/// Most components have one memory and three tables, so that slots for half as many as allowed are plenty.
-const MEMORIES_PER_SLOT: u32 = MEMORIES / 2;
-const TABLES_PER_SLOT: u32 = TABLES / 2;
-/// A pool in which any one component that is allowed fits; the jailed child has no more than that.
-const SLOTS_FOR_ONE: u32 = 2;
+/// What the jailed child has: it runs one component at a time.
+const SLOTS_FOR_ONE: u32 = 1;
 /// Large guests have instances of 16 MB.
 const INSTANCE_BYTES: usize = 16 << 20;
 /// What a reader of a backtrace still looks at.
@@ -141,8 +138,9 @@ fn pool(config: &Config, slots: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_stacks(slots)
-        .total_memories(slots.saturating_mul(MEMORIES_PER_SLOT))
-        .total_tables(slots.saturating_mul(TABLES_PER_SLOT))
+        // As many as all runs may have: whoever used up the pool with large components would stop the others' runs.
+        .total_memories(slots.saturating_mul(MEMORIES))
+        .total_tables(slots.saturating_mul(TABLES))
         .total_core_instances(slots.saturating_mul(config.max_core_instances))
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)

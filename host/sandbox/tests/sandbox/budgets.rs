@@ -1,11 +1,13 @@
 //! Budgets that are not wasmtime's: output, calls, logs, and the sums of memories and tables.
 
+use std::sync::LazyLock;
+
 use walker_model::{Code, Ended, Limits};
-use walker_sandbox::{Reply, Stop, Stream};
+use walker_sandbox::{Config, Reply, Sandbox, Stop, Stream};
 
 use crate::Test;
 use crate::guest::core;
-use crate::world::{World, job, run, try_run};
+use crate::world::{RUNTIME, World, admit, config, job, run, try_run};
 
 pub(crate) const TESTS: &[Test] = &[
     ("output_and_calls_end_a_run", output_and_calls_end_a_run),
@@ -16,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("usage_stands_beside_every_limit", usage_stands_beside_every_limit),
     ("logs_are_cut_and_the_run_goes_on", logs_are_cut_and_the_run_goes_on),
     ("memories_are_limited_in_sum", memories_are_limited_in_sum),
+    ("all_slots_have_room_for_the_largest", all_slots_have_room_for_the_largest),
     ("a_memory_too_large_to_begin_with", a_memory_too_large_to_begin_with),
 ];
 
@@ -221,6 +224,29 @@ fn memories_are_limited_in_sum() {
     assert_eq!(exact.ended, Ended::Completed);
     let short = run(wasm(), Limits { memory_bytes: peak - 1, ..Limits::default() });
     assert_eq!(short.failure().unwrap().code, Code::LimitMemory);
+}
+
+/// Whoever fills their slots with components of many memories and tables must not stop the others' runs.
+fn all_slots_have_room_for_the_largest() {
+    const SLOTS: u32 = 8;
+    static ALL_RUN: LazyLock<tokio::sync::Barrier> = LazyLock::new(|| tokio::sync::Barrier::new(SLOTS as usize));
+    let waits_for_all = World::new(|_| {
+        Box::pin(async {
+            ALL_RUN.wait().await;
+            Ok(Reply::Saved)
+        })
+    });
+    let body = "(drop (call $save (i32.const 2048) (i32.const 11))) (call $ok (i32.const 2048) (i32.const 11))";
+    let parts = format!("{FIELDS} (memory 1) (memory 1) {}", "(table 10 funcref)".repeat(10));
+    let sandbox = Sandbox::new(Config { slots: SLOTS, ..config() }).unwrap();
+    let module = sandbox.load(&admit(core(&parts, body)).unwrap().artifact).unwrap();
+    let runs = (0..SLOTS).map(|_| {
+        let (sandbox, module, world) = (sandbox.clone(), module.clone(), waits_for_all.clone());
+        RUNTIME.spawn(async move { sandbox.run(&module, job(Limits::default()), world, Stop::default()).await })
+    });
+    for run in runs.collect::<Vec<_>>() {
+        assert_eq!(RUNTIME.block_on(run).unwrap().unwrap().ended, Ended::Completed);
+    }
 }
 
 fn a_memory_too_large_to_begin_with() {
