@@ -35,6 +35,8 @@ check: setup ## formatting, lints and documentation
 	@cargo fmt --all --check
 	@cargo fmt --all --check --manifest-path walkers/Cargo.toml
 	@cargo fmt --check --manifest-path fuzz/Cargo.toml
+	@# It is built by `make fuzz` only; that its lock file is still right shows here.
+	@cargo metadata --format-version 1 --locked --manifest-path fuzz/Cargo.toml >/dev/null
 	@cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	@$(cargo_walkers) clippy --release --locked --workspace --all-targets --manifest-path walkers/Cargo.toml -- -D warnings
 	@RUSTDOCFLAGS=-Dwarnings cargo doc --release --locked --workspace --no-deps
