@@ -1,0 +1,79 @@
+//! Walkers that many callers read at once.
+
+use futures::future::join_all;
+
+use super::*;
+use crate::queue::Readers;
+use crate::store::{Found as Read, READ, read};
+
+/// A waiting walker, one that runs and saved, one that ended, one that ended with much to read, and one in its second attempt.
+async fn walkers(scene: &mut Scene) -> [WalkerId; 5] {
+    let waiting = scene.walker();
+    let mut ids = vec![waiting.id];
+    scene.queue(waiting).await;
+    let saved = scene.accept().await.lease;
+    let checkpoint = Checkpoint { lease: saved, fields: Json::of(&5), reports: Json::of(&["early"]) };
+    assert_eq!(scene.writers.save(checkpoint).await.unwrap(), Fenced::Written);
+    ids.push(saved.id);
+    // What cannot be compressed.
+    let long: String = (0..100).map(|_| Uuid::new_v4().to_string()).collect();
+    for reports in [vec![Json::of("one")], vec![Json::of(&long)]] {
+        let lease = scene.accept().await.lease;
+        let ended = Outcome { reports, ..outcome(Ended::Completed) };
+        assert_eq!(scene.writers.complete(lease, result(scene, &ended), ()).await.unwrap(), Fenced::Written);
+        ids.push(lease.id);
+    }
+    let again = scene.accept().await.lease;
+    let failed = outcome(Ended::Failed(Failure::new(Code::GuestError, "no luck")));
+    assert_eq!(scene.writers.complete(again, result(scene, &failed), ()).await.unwrap(), Fenced::Written);
+    let name = |uuid| WalkerId { name: "sample".into(), uuid };
+    assert!(scene.retry(&scene.actor, &name(again.id)).await);
+    ids.push(again.id);
+    ids.into_iter().map(name).collect::<Vec<_>>().try_into().unwrap()
+}
+
+#[tokio::test]
+async fn one_of_many_reads_as_it_does_alone() {
+    let mut scene = Scene::new().await;
+    let ids = walkers(&mut scene).await;
+    let readers = Readers::start(&scene.store);
+    let seen = join_all((0..200).map(|at| readers.walker(&scene.actor, &ids[at % ids.len()]))).await;
+    for (at, seen) in seen.into_iter().enumerate() {
+        let alone = scene.store.walker(&scene.actor, &ids[at % ids.len()]).await.unwrap().unwrap();
+        assert_eq!(format!("{:?}", seen.unwrap().unwrap()), format!("{alone:?}"));
+    }
+    assert_eq!(scene.view(ids[4].uuid).await.run.attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn each_of_many_sees_its_own_and_large_ones_are_read_alone() {
+    let mut scene = Scene::new().await;
+    let [waiting, running, ended, large, again] = walkers(&mut scene).await;
+    let me = scene.actor;
+    let tenant = Actor { reach: Reach::Tenant, root: Uuid::now_v7(), ..me };
+    let other_root = Actor { root: Uuid::now_v7(), ..me };
+    let other_tenant = Actor { tenant: TenantId(me.tenant.0 + 1), reach: Reach::Tenant, ..me };
+    let other_name = WalkerId { name: "other".into(), ..ended.clone() };
+    let wanted: [(&Actor, &WalkerId, Option<Status>); 9] = [
+        (&other_root, &ended, None),
+        (&me, &ended, Some(Status::Completed)),
+        (&other_tenant, &ended, None),
+        (&tenant, &ended, Some(Status::Completed)),
+        (&me, &other_name, None),
+        (&me, &running, Some(Status::Running)),
+        (&tenant, &waiting, Some(Status::Pending)),
+        (&other_root, &large, None),
+        (&me, &again, Some(Status::Pending)),
+    ];
+    let session = scene.store.queue_session().await.unwrap();
+    let statement = session.prepare(READ).await.unwrap();
+    let asked: Vec<_> = wanted.iter().map(|(actor, id, _)| (*actor, *id)).chain([(&me, &large)]).collect();
+    let mut found = read(&session, &statement, &asked).await.unwrap();
+    assert!(matches!(found.pop(), Some(Read::Large)));
+    assert_eq!(found.len(), wanted.len());
+    for (at, (found, (_, id, status))) in found.into_iter().zip(wanted).enumerate() {
+        let Read::Read(view) = found else { panic!("{at} is not large") };
+        let seen = view.map(|view| (view.id, view.schedule.status));
+        assert_eq!(seen, status.map(|status| (id.clone(), status)), "{at}");
+    }
+}
