@@ -181,7 +181,7 @@ impl Host {
     }
 
     async fn stands(&self, actor: &Actor, id: &WalkerId) -> Result<Status, Error> {
-        let view = self.store.walker(actor, id).await?;
+        let view = self.readers.walker(actor, id).await?;
         view.map(|view| view.schedule.status).ok_or(Error::Unknown)
     }
 }

@@ -18,7 +18,7 @@ use crate::follow::follow;
 use crate::identity::Identity;
 use crate::modules::{Catalog, Compiled, Spool};
 use crate::queue::{
-    Backlog, Cancels, Claiming, HostLease, Lanes, Slots, Strays, Waiters, Wake, Writers, announce, claim_due,
+    Backlog, Cancels, Claiming, HostLease, Lanes, Readers, Slots, Strays, Waiters, Wake, Writers, announce, claim_due,
     forget_keys, free_strays, hear, keep_size, recover, stop_cancelled, tell,
 };
 use crate::quotas::TenantQuotas;
@@ -72,6 +72,7 @@ pub struct Host {
     pub(crate) quotas: TenantQuotas,
     pub(crate) backlog: Backlog,
     pub(crate) writers: Writers,
+    pub(crate) readers: Readers,
     pub(crate) slots: Slots,
     pub(crate) lanes: Lanes,
     pub(crate) wake: Wake,
@@ -109,6 +110,7 @@ impl Host {
                 }
             });
             Self {
+                readers: Readers::start(&store),
                 writers: Writers::start(&store, waiters.clone(), start),
                 identity: Identity::new(store.clone()),
                 catalog: Catalog::new(store.clone()),
@@ -209,7 +211,7 @@ impl Host {
             drop(tokio::time::timeout(at_most.min(FIRST_POLL), waiter.ended()).await);
         }
         loop {
-            let view = self.store.walker(actor, id).await?;
+            let view = self.readers.walker(actor, id).await?;
             let left = until.saturating_duration_since(Instant::now());
             let has_ended = view.as_ref().is_none_or(|view| view.schedule.status.is_final());
             if left.is_zero() || has_ended {

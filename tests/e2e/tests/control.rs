@@ -223,6 +223,8 @@ async fn authors_have_failures_retried_and_every_attempt_is_kept() {
 #[tokio::test]
 async fn a_host_that_is_stopped_hands_its_walkers_over_at_once() {
     let (mut one, second, other) = two_hosts(&["--grace", "0s"]).await;
+    // What compiling the module takes there is not asked here.
+    other.run("waits_for_save", &json!({"ms": 1})).await;
     let id = one.client.start("waits_for_save", &json!({"ms": 300})).await;
     saved(&other, &id, "step", 1).await;
     let long = one.client.start("waits_for_save", &json!({"ms": 2_000})).await;

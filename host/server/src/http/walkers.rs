@@ -67,7 +67,7 @@ async fn read_one(
     let id = walker_id(&id).map_err(|_| unknown())?;
     let view = match query.wait {
         Some(at_most) => host.wait_for_end(&actor, &id, at_most, FirstLook::Now).await?,
-        None => host.store.walker(&actor, &id).await?,
+        None => host.readers.walker(&actor, &id).await?,
     };
     Ok(answer(&host, view.ok_or_else(unknown)?).await)
 }

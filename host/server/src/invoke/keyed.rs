@@ -128,7 +128,7 @@ impl Host {
         };
         let uuid = ids.first().copied().ok_or_else(|| Error::Fault("a key without a walker".into()))?;
         let id = WalkerId { name: name.to_owned(), uuid };
-        let view = self.store.walker(actor, &id).await?.ok_or(Error::KeyForgotten)?;
+        let view = self.readers.walker(actor, &id).await?.ok_or(Error::KeyForgotten)?;
         let entry = self.catalog.pinned_as(&view).await?;
         if entry.is_none_or(|entry| entry.definition.is_async) {
             return Ok(Answered::Again(Invoked::Accepted(id)));

@@ -1,7 +1,7 @@
-//! Group commit: whatever has piled up is written as one statement each time a connection is free.
+//! Batches: whatever has piled up is written, or read, with one statement each time a connection is free.
 //!
 //! Never waits for a batch to fill: at low load a batch is one row, at high load hundreds, and no timer
-//! stands between a row and its commit. Knows nothing of what is written.
+//! stands between a row and its commit. Knows nothing of what the rows are.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -33,7 +33,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(40);
 /// Between attempts to reach a database that is gone.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
-/// One kind of row, and how many of them are written at once.
+/// One kind of row, and how many of them are written or read at once.
 pub(crate) trait Rows: Send + Sync + 'static {
     /// The word for it in logs.
     const NAME: &'static str;
@@ -198,7 +198,7 @@ impl<R: Rows> Writer<R> {
                         tracing::warn!(
                             rows = rows.len(),
                             error = &error as &dyn std::error::Error,
-                            "lost the database while writing {}; trying again",
+                            "lost the database with {} on their way; trying again",
                             R::NAME
                         );
                         self.link = None;
@@ -222,7 +222,7 @@ impl<R: Rows> Writer<R> {
                 Err(error) if part.len() == 1 => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
-                        "the database refused one of {}",
+                        "the database refused one of the {}",
                         R::NAME
                     );
                     let waiting = part.remove(0);

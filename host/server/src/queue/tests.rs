@@ -26,6 +26,7 @@ use crate::test_postgres;
 
 mod control;
 mod groups;
+mod readers;
 mod retries;
 
 /// A store with a published module, and what a host does with it.

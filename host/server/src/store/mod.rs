@@ -43,6 +43,7 @@ pub use lease::Lease;
 pub use logs::{LogEntry, Logs};
 pub use modules::{ModuleView, VersionView};
 pub use read::{AttemptView, ListFilter, ModuleRef, RunView, WalkerView};
+pub(crate) use read::{Found, READ, SMALL_WALKER_BYTES, read};
 pub(crate) use session::{Session, within};
 pub use tenants::Tenant;
 pub use tokens::{Bearer, KeyRow, Token};
@@ -50,6 +51,8 @@ pub use users::User;
 
 /// How long a request waits for a connection before it is told that the database is unavailable.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// How long somebody who reads a walker waits before they are told that the database is unavailable.
+pub(crate) const READ_WAIT: Duration = Duration::from_secs(5);
 /// How long what was sent may stay unacknowledged, and how soon an idle connection is asked whether it still is one:
 /// without these, a connection that a firewall forgot is waited on for a quarter of an hour.
 const SILENCE: Duration = Duration::from_secs(10);

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use tokio_postgres::Row;
 use tokio_postgres::types::{Json as Sql, ToSql};
+use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 use walker_model::{Failure, Json, Limits, NodeId, Schedule, Status, Usage, WalkerId};
 
 use super::modules::digest;
-use super::{Error, ONE_PLAN, OWN_PLAN, Store};
+use super::{Error, ONE_PLAN, OWN_PLAN, Session, Store};
 use crate::access::Actor;
 
 /// Everything there is to know about one walker.
@@ -83,12 +83,11 @@ pub struct ListFilter {
     pub before: Option<Uuid>,
 }
 
-/// What a view is made of, for the walkers that `w` names.
-const VIEW: &str = "
-select w.id, w.walker, w.node_kind, w.node_id, w.root_id, w.execute_date,
+/// What a view is made of, for the walkers that `w` names, but for what may be large.
+macro_rules! columns {
+    () => {
+        "w.id, w.walker, w.node_kind, w.node_id, w.root_id, w.execute_date,
        coalesce(r.custom, w.custom) custom,
-       coalesce(r.fields, k.fields, w.fields) fields,
-       coalesce(r.reports, k.reports) reports,
        r.status, r.http_status, r.error, r.failure, r.usage, r.finished_at,
        coalesce(r.executed_date, q.claimed_at) executed_date,
        coalesce(r.attempt, q.attempt) attempt,
@@ -99,13 +98,94 @@ select w.id, w.walker, w.node_kind, w.node_id, w.root_id, w.execute_date,
            (select json_agg(json_build_object('attempt', a.attempt, 'started', a.started, 'ended', a.ended, 'code', a.code, 'error', a.error)
                             order by a.attempt)
             from attempts a where a.id = w.id)
-       end attempts
+       end attempts"
+    };
+}
+macro_rules! fields {
+    () => {
+        "coalesce(r.fields, k.fields, w.fields)"
+    };
+}
+macro_rules! reports {
+    () => {
+        "coalesce(r.reports, k.reports)"
+    };
+}
+macro_rules! tables {
+    () => {
+        "
 from w
 left join queue q on q.id = w.id
 left join results r on r.id = w.id
 left join checkpoints k on k.id = w.id
 join modules m on m.id = w.module_id
-join module_versions v on v.module_id = w.module_id and v.version = w.module_version";
+join module_versions v on v.module_id = w.module_id and v.version = w.module_version"
+    };
+}
+const VIEW: &str = concat!("select ", columns!(), ", ", fields!(), " fields, ", reports!(), " reports", tables!());
+
+/// What fields and reports of one of many walkers may take up as stored. Compressed that may be a hundred times as much to
+/// read, and five hundred of those are memory enough.
+pub(crate) const SMALL_WALKER_BYTES: usize = 2_000;
+
+/// Reads many walkers, each on somebody's behalf; of larger ones (`SMALL_WALKER_BYTES`) only that they are there.
+pub(crate) const READ: &str = concat!(
+    "with u as materialized (
+         select * from unnest($1::uuid[], $2::text[], $3::int8[], $4::uuid[]) with ordinality u (id, walker, tenant_id, root_id, n)),
+     w as (
+         select u.n, w.* from u
+         join walkers w on w.id = u.id and w.walker = u.walker and w.tenant_id = u.tenant_id
+                       and (u.root_id is null or w.root_id = u.root_id))
+     select w.n, size.is_large, ",
+    columns!(),
+    ", case when not size.is_large then ",
+    fields!(),
+    " end fields, case when not size.is_large then ",
+    reports!(),
+    " end reports",
+    tables!(),
+    " cross join lateral (select pg_column_size(",
+    fields!(),
+    ") + coalesce(pg_column_size(",
+    reports!(),
+    "), 0) > 2000 is_large) size"
+);
+
+/// One of many that were read.
+pub(crate) enum Found {
+    /// It, or nothing that the actor may see.
+    Read(Option<Box<WalkerView>>),
+    /// It is there, and to be read alone.
+    Large,
+}
+
+/// Reads walkers, each on an actor's behalf, in their order.
+///
+/// # Errors
+/// When Postgres cannot be reached or refuses.
+pub(crate) async fn read(
+    session: &Session,
+    statement: &Statement,
+    wanted: &[(&Actor, &WalkerId)],
+) -> Result<Vec<Found>, Error> {
+    let (mut ids, mut names) = (Vec::with_capacity(wanted.len()), Vec::with_capacity(wanted.len()));
+    let (mut tenants, mut roots) = (Vec::with_capacity(wanted.len()), Vec::with_capacity(wanted.len()));
+    for (actor, id) in wanted {
+        ids.push(id.uuid);
+        names.push(id.name.as_str());
+        tenants.push(actor.tenant.0);
+        roots.push(actor.readable_root());
+    }
+    let rows = session.query(statement, &[&ids, &names, &tenants, &roots]).await?;
+    let mut found: Vec<_> = wanted.iter().map(|_| Found::Read(None)).collect();
+    for row in &rows {
+        let at = usize::try_from(row.try_get::<_, i64>("n")?).ok().and_then(|n| n.checked_sub(1));
+        let place = at.and_then(|at| found.get_mut(at));
+        *place.ok_or_else(|| Error::Corrupt("a walker that nobody asked for".into()))? =
+            if row.try_get("is_large")? { Found::Large } else { Found::Read(Some(Box::new(view(row)?))) };
+    }
+    Ok(found)
+}
 
 impl Store {
     /// Reads one walker; `None` when there is none that the actor may see.
