@@ -89,7 +89,7 @@ pub async fn serve(config: Config, listening: impl FnOnce(SocketAddr)) -> Result
     made.map_err(file("make the folder", config.data_dir.clone()))?;
     // The socket first: a second host on the same address must not get as far as the database.
     let listener =
-        TcpListener::bind(config.listen).await.map_err(|source| Error::Listen { address: config.listen, source })?;
+        http::connections::listen(config.listen).map_err(|source| Error::Listen { address: config.listen, source })?;
     let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
 
     let socket = Socket { listener, address };
