@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use walker_model::{Json, Outcome, TenantId, WalkerId};
 use walker_sandbox::{HostFault, Job, Module, Stop};
 
@@ -60,9 +60,9 @@ impl Host {
         let outcome = match setting.lease {
             None => run.await,
             Some(lease) => {
-                let mut flush = tokio::time::interval(LOG_FLUSH);
+                // Not `interval`, whose first tick is due at once, and late by up to a millisecond like any timer's.
+                let mut flush = tokio::time::interval_at(Instant::now() + LOG_FLUSH, LOG_FLUSH);
                 flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                flush.tick().await;
                 loop {
                     tokio::select! {
                         biased;
