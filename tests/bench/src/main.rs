@@ -22,6 +22,7 @@ mod report;
 mod sandbox;
 mod stats;
 mod steady;
+mod threads;
 mod tight_loops;
 mod volume;
 mod wake;
@@ -86,6 +87,7 @@ enum Section {
     Loops,
     Canary,
     Host,
+    Threads,
     Neighbours,
     Wake,
     Control,
@@ -93,12 +95,13 @@ enum Section {
 }
 
 /// The last one takes too long to be a part of the whole.
-const SECTIONS: [(&str, Section); 9] = [
+const SECTIONS: [(&str, Section); 10] = [
     ("sandbox", Section::Sandbox),
     ("limits", Section::Limits),
     ("loops", Section::Loops),
     ("canary", Section::Canary),
     ("host", Section::Host),
+    ("threads", Section::Threads),
     ("neighbours", Section::Neighbours),
     ("wake", Section::Wake),
     ("control", Section::Control),
@@ -132,6 +135,7 @@ fn main() -> anyhow::Result<()> {
             Section::Loops => tight_loops::measure(plan, &runtime)?,
             Section::Canary => canary::measure(plan, threads, &runtime)?,
             Section::Host => runtime.block_on(measure_host(plan))?,
+            Section::Threads => runtime.block_on(threads::measure(plan))?,
             Section::Neighbours => runtime.block_on(neighbours::measure(plan, threads))?,
             Section::Wake => runtime.block_on(wake::measure(plan))?,
             Section::Control => runtime.block_on(control::measure(plan))?,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, ensure};
 use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
+use walker_server::store::CLAIM;
 
 use crate::connection::{Connection, request};
 use crate::database::Database;
@@ -36,27 +37,8 @@ const LOOKS_AFTER: usize = 250;
 /// What the queue and its indexes may take on the way: 50,000 rows are some 10 MB, the rest is space to be used again.
 const MAX_QUEUE_MB: f64 = 128.0;
 
-/// The host's own way to find what is due; rolled back, so that the host runs what was found.
-const CLAIM: &str = "
-with recursive t(tenant_id) as (
-    (select tenant_id from queue where owner is null and tenant_id > 0 and exists (select 1 from hosts where id = $1::int4)
-     order by tenant_id limit 1)
-    union all
-    select (select q.tenant_id from queue q where q.owner is null and q.tenant_id > t.tenant_id order by q.tenant_id limit 1)
-    from t where t.tenant_id is not null),
-pick as materialized (
-    select x.tid
-    from t cross join lateral (
-        select q.ctid tid from queue q
-        where q.owner is null and q.tenant_id = t.tenant_id and q.execute_date <= now()
-        order by q.execute_date limit 32 for update skip locked) x
-    where t.tenant_id is not null
-    limit 64),
-c as (
-    update queue q set owner = $1::int4, attempt = attempt + 1, claimed_at = now()
-    where q.ctid = any(array(select tid from pick))
-    returning q.id, q.tenant_id, q.attempt, q.claimed_at)
-select c.id, w.fields, k.reports from c left join walkers w on w.id = c.id left join checkpoints k on k.id = c.id";
+/// The host's own statement claims at most so many in one look; rolled back, so that the host runs what was found.
+const AT_MOST: i64 = 64;
 
 /// Measures; `lives` walkers go through.
 pub(crate) async fn measure(host: &Host, database: &Database, lives: i64) -> anyhow::Result<()> {
@@ -153,9 +135,12 @@ impl Probe {
 
     /// Takes the time of each once.
     async fn look(&mut self, times: &mut Times) -> anyhow::Result<()> {
+        let lanes: Vec<i32> =
+            self.client.query("select id from lanes", &[]).await?.iter().map(|row| row.get(0)).collect();
+        let at_most = vec![AT_MOST; lanes.len()];
         self.client.batch_execute("begin").await?;
         let began = Instant::now();
-        self.client.query(&self.claim, &[&self.host]).await?;
+        self.client.query(&self.claim, &[&lanes, &at_most, &self.host, &false]).await?;
         times.0[0].push(began.elapsed());
         self.client.batch_execute("rollback").await?;
 

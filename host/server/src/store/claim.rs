@@ -56,7 +56,7 @@ pub(crate) enum Counted {
 /// Goes into each lane through the index, so that one with half a million waiting walkers costs no more than one with
 /// a single walker. A host that was taken for dead, and does not know it yet, gets nothing: what it took would be taken
 /// from it at the next sweep, one attempt poorer.
-pub(crate) const CLAIM: &str = "
+pub const CLAIM: &str = "
 with pick as materialized (
     select x.tid
     from unnest($1::int4[], $2::int8[]) l(lane, at_most) cross join lateral (

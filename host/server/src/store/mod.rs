@@ -38,6 +38,7 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, Recycling
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{NoTls, Row};
 
+pub use claim::CLAIM;
 pub use hosts::HostId;
 pub use lease::Lease;
 pub use logs::{LogEntry, Logs};
