@@ -26,6 +26,9 @@ pub(crate) struct Global {
     /// Who is asking: a key, or a session.
     #[arg(long, global = true, env = "WALKER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
+    /// Trust the certificates of these authorities only (PEM), such as an organisation's own.
+    #[arg(long, global = true, env = "WALKER_CA_CERT", value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
     /// How results are printed.
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
     pub(crate) output: Output,
@@ -68,6 +71,15 @@ pub(crate) struct Serve {
     /// Where to serve HTTP; port 0 takes a free one [default: 127.0.0.1:8000].
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
+    /// Serve HTTPS with this certificate (PEM, its issuers' after it); read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<String>,
+    /// The certificate's private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<String>,
+    /// Serve plain HTTP also to other machines, since a proxy or a private network protects it.
+    #[arg(long)]
+    pub(crate) plain_http: bool,
     /// Where to keep data [default: .walker].
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,

@@ -4,6 +4,7 @@
 
 mod find;
 mod problem;
+mod trust;
 
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
@@ -47,6 +48,9 @@ impl Client {
             .http_status_as_error(false)
             .user_agent(concat!("walker/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(std::time::Duration::from_secs(10)));
+        if let Some(path) = &global.ca_cert {
+            config = config.tls_config(trust::only(path)?);
+        }
         if find::is_here(&uri) {
             // A proxy for the world leads nowhere from here to here.
             config = config.proxy(None);
@@ -93,6 +97,11 @@ impl Client {
             Ok(response) => response,
             Err(ureq::Error::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => bail!(
                 "nobody listens at {}: is `walker serve` running? Start it in this folder, or name another host with --url",
+                self.url
+            ),
+            Err(error) if trust::is_missing(&error) => bail!(
+                "{} is not trusted: {error}. Was its certificate made for this name, and for now? If its authority is a \
+                 private one, name that with --ca-cert or WALKER_CA_CERT",
                 self.url
             ),
             Err(error) => return Err(error).with_context(|| format!("could not reach {}", self.url)),

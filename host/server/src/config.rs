@@ -8,6 +8,7 @@ mod parse;
 mod quotas;
 mod secret;
 mod sources;
+mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
@@ -23,6 +24,7 @@ pub use connections::Connections;
 pub use parse::duration as parse_duration;
 pub use secret::Secret;
 pub use sources::{Invalid, Sources};
+pub use tls::{PlainHttp, TlsFiles};
 
 /// The settings of one host. Each is a flag, an environment variable and a key of the TOML file; the first that is
 /// given counts, in that order.
@@ -30,6 +32,9 @@ pub use sources::{Invalid, Sources};
 /// | field | flag | environment | TOML |
 /// |---|---|---|---|
 /// | `listen` | `--listen` | `WALKER_LISTEN` | `listen` |
+/// | `tls.cert` | `--tls-cert` | `WALKER_TLS_CERT` | `tls_cert` |
+/// | `tls.key` | `--tls-key` | `WALKER_TLS_KEY` | `tls_key` |
+/// | `plain_http` | `--plain-http` | `WALKER_PLAIN_HTTP` | `plain_http` |
 /// | `data_dir` | `--data-dir` | `WALKER_DATA_DIR` | `data_dir` |
 /// | `database_url` | | `DATABASE_URL` | `database_url` |
 /// | `threads` | `--threads` | `WALKER_THREADS` | `threads` |
@@ -61,6 +66,10 @@ pub use sources::{Invalid, Sources};
 pub struct Config {
     /// Where HTTP is served; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The certificate that HTTPS is served with; without one, HTTP is served in the clear.
+    pub tls: Option<TlsFiles>,
+    /// Where that may be, if there is no certificate.
+    pub plain_http: PlainHttp,
     /// Where the host keeps its files: the embedded Postgres, compiled modules, the client's token.
     pub data_dir: PathBuf,
     /// An external Postgres; without one the host runs its own.
@@ -105,6 +114,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            tls: None,
+            plain_http: PlainHttp::OnLoopback,
             data_dir: PathBuf::from(".walker"),
             database_url: None,
             threads: std::thread::available_parallelism().map_or(1, NonZero::get),

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use walker_model::{Quotas, SetQuotas};
 use walker_sandbox::JailLimits;
 
-use super::{Config, Secret, parse, quotas};
+use super::{Config, PlainHttp, Secret, parse, quotas, tls};
 use crate::quotas::QuotaRules;
 use crate::telemetry;
 
@@ -47,10 +47,11 @@ impl Config {
         let mut config = Self::default();
         let mut from = Reader::new(sources);
         from.read("listen", "WALKER_LISTEN", &mut config.listen, parse::address);
-        from.read("data_dir", "WALKER_DATA_DIR", &mut config.data_dir, |text| match text {
-            "" => Err("expected a folder".to_owned()),
-            _ => Ok(PathBuf::from(text)),
-        });
+        let (mut cert, mut key) = (None, None);
+        from.read("tls_cert", "WALKER_TLS_CERT", &mut cert, |text| parse::path(text).map(Some));
+        from.read("tls_key", "WALKER_TLS_KEY", &mut key, |text| parse::path(text).map(Some));
+        from.read("plain_http", "WALKER_PLAIN_HTTP", &mut config.plain_http, PlainHttp::parse);
+        from.read("data_dir", "WALKER_DATA_DIR", &mut config.data_dir, parse::path);
         from.read("database_url", "DATABASE_URL", &mut config.database_url, database_url);
         from.read("threads", "WALKER_THREADS", &mut config.threads, parse::count);
         from.read("role", "WALKER_ROLE", &mut config.role, str::parse);
@@ -90,6 +91,11 @@ impl Config {
         from.read("idle_timeout", "WALKER_IDLE_TIMEOUT", &mut to.idle_timeout, parse::some_time);
         from.read("transfer_timeout", "WALKER_TRANSFER_TIMEOUT", &mut to.transfer_timeout, parse::some_time);
         from.read("transfer_min_bytes", "WALKER_TRANSFER_MIN_BYTES", &mut to.transfer_min_bytes, parse::bytes);
+        let reachable = tls::files(cert, key).and_then(|files| {
+            config.tls = files;
+            tls::check(config.listen, config.tls.as_ref(), config.plain_http)
+        });
+        from.mistakes.extend(reachable.err());
         from.finish().map(|()| config)
     }
 }
@@ -145,8 +151,9 @@ impl<'a> Reader<'a> {
             match value {
                 toml::Value::String(text) => (place, text),
                 toml::Value::Integer(number) => (place, number.to_string()),
+                toml::Value::Boolean(is_so) => (place, is_so.to_string()),
                 other => {
-                    self.mistakes.push(format!("{place}: expected a text or a number, not {}", other.type_str()));
+                    self.mistakes.push(format!("{place}: expected a text, a number, or true or false, not {}", other.type_str()));
                     return;
                 }
             }
@@ -230,7 +237,7 @@ mod tests {
     use walker_model::Limits;
 
     use super::*;
-    use crate::config::{Connections, LogFormat, Role};
+    use crate::config::{Connections, LogFormat, Role, TlsFiles};
 
     fn load(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: &str) -> Result<Config, Vec<String>> {
         Config::load(Sources {
@@ -261,6 +268,7 @@ mod tests {
     fn every_setting_is_read() {
         let file = "data_dir = '/srv/w'\nrole = 'runner'\nlog_format = 'json'\nlog = 'warn'\nmax_module_bytes = '1MiB'\n\
                     max_body_bytes = 7\nmodule_cache_bytes = '2GiB'\ndatabase_url = 'postgres://u:p@h/d'\n\
+                    listen = '0.0.0.0:1'\ntls_cert = '/c.pem'\ntls_key = '/k.pem'\nplain_http = false\n\
                     operator_token = '0123456789abcdefghij'\nstack_bytes = '2MiB'\ncore_instances = 9\n\
                     max_connections = 5\nhead_timeout = '1s'\n\
                     idle_timeout = '2s'\ntransfer_timeout = '3s'\ntransfer_min_bytes = '1KiB'\n\
@@ -277,6 +285,8 @@ mod tests {
         assert_eq!((jail.cpu_seconds, jail.bounds.functions), (3, 7));
         assert_eq!(jail.bounds.types, JailLimits::default().bounds.types);
         assert_eq!(config.data_dir, Path::new("/srv/w"));
+        let tls = TlsFiles { cert: "/c.pem".into(), key: "/k.pem".into() };
+        assert_eq!((config.tls.clone(), config.plain_http), (Some(tls), PlainHttp::OnLoopback));
         let connections = Connections {
             max: 5,
             head_timeout: Duration::from_secs(1),
@@ -320,6 +330,16 @@ mod tests {
         }
         assert_eq!(mistakes.len(), 12, "{mistakes:#?}");
         assert!(!mistakes.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn what_goes_together_is_looked_at_together() {
+        let open = load(&[("listen", "0.0.0.0:1")], &[], "").unwrap_err();
+        assert!(open.len() == 1 && open[0].contains("--plain-http"), "{open:?}");
+        assert!(load(&[("listen", "0.0.0.0:1"), ("plain_http", "true")], &[], "").is_ok());
+        assert!(load(&[("listen", "0.0.0.0:1")], &[], "plain_http = true").is_ok());
+        let half = load(&[("tls_cert", "c.pem"), ("listen", "0.0.0.0:1")], &[], "").unwrap_err();
+        assert!(half.len() == 1 && half[0].contains("--tls-key"), "{half:?}");
     }
 
     #[test]
