@@ -3,8 +3,10 @@
 //! Knows nothing of what the settings do; the command line's own parser lives in the `walker` binary.
 
 mod connections;
+mod logins;
 mod machine;
 mod parse;
+mod proxies;
 mod quotas;
 mod secret;
 mod sources;
@@ -21,7 +23,9 @@ use walker_sandbox::JailLimits;
 use crate::quotas::QuotaRules;
 
 pub use connections::Connections;
+pub use logins::Logins;
 pub use parse::duration as parse_duration;
+pub use proxies::{ForwardedHeader, Proxies};
 pub use secret::Secret;
 pub use sources::{Invalid, Sources};
 pub use tls::{PlainHttp, TlsFiles};
@@ -58,10 +62,16 @@ pub use tls::{PlainHttp, TlsFiles};
 /// | `connections.idle_timeout` | | `WALKER_IDLE_TIMEOUT` | `idle_timeout` |
 /// | `connections.transfer_timeout` | | `WALKER_TRANSFER_TIMEOUT` | `transfer_timeout` |
 /// | `connections.transfer_min_bytes` | | `WALKER_TRANSFER_MIN_BYTES` | `transfer_min_bytes` |
+/// | `logins.per_address` | | `WALKER_LOGINS_PER_ADDRESS` | `logins_per_address` |
+/// | `logins.per_account` | | `WALKER_LOGINS_PER_ACCOUNT` | `logins_per_account` |
+/// | `session_lifetime` | | `WALKER_SESSION_LIFETIME` | `session_lifetime` |
+/// | `proxies.trusted` | | `WALKER_TRUSTED_PROXIES` | `trusted_proxies` |
+/// | `proxies.header` | | `WALKER_FORWARDED_HEADER` | `forwarded_header` |
 ///
 /// Secrets are no flags: everybody on the machine can read a process's arguments.
 ///
-/// Durations are written `500ms`, `10s` or `5m`; sizes `64MiB`, `16 MiB`, `512KiB`, or plain bytes.
+/// Durations are written `500ms`, `10s` or `5m`; sizes `64MiB`, `16 MiB`, `512KiB`, or plain bytes; lists with
+/// commas between, or as TOML's.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where HTTP is served; port 0 takes a free one.
@@ -108,6 +118,12 @@ pub struct Config {
     pub jail: JailLimits,
     /// What clients' connections may cost.
     pub connections: Connections,
+    /// How often passwords may be tried.
+    pub logins: Logins,
+    /// How long a user stays logged in.
+    pub session_lifetime: Duration,
+    /// Whose word counts on where a request came from.
+    pub proxies: Proxies,
 }
 
 impl Default for Config {
@@ -144,6 +160,10 @@ impl Default for Config {
             core_instances: walker_sandbox::Config::default().max_core_instances as usize,
             jail: JailLimits::default(),
             connections: Connections::default(),
+            logins: Logins::default(),
+            // A month: long enough not to annoy, short enough that a forgotten machine does not stay logged in.
+            session_lifetime: Duration::from_secs(30 * 86_400),
+            proxies: Proxies::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod failures;
 mod hosts;
 mod identity;
 mod limits;
+mod logins;
 mod modules;
 mod neighbours;
 mod once;

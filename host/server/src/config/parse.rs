@@ -3,6 +3,7 @@
 //! Knows no setting's name. An error says what was expected; the caller says where.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,11 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("expected a whole number of at least 1".to_owned()),
         Ok(number) => Ok(number),
     }
+}
+
+/// The same, as a number that cannot be zero.
+pub(super) fn number(text: &str) -> Result<NonZero<u32>, String> {
+    text.parse().map_err(|_| "expected a whole number of at least 1".to_owned())
 }
 
 /// A number of days, at most ten years: partitions of days are what is kept, and Postgres plans over all of them.

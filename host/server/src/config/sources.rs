@@ -4,12 +4,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use walker_model::{Quotas, SetQuotas};
 use walker_sandbox::JailLimits;
 
-use super::{Config, PlainHttp, Secret, parse, quotas, tls};
+use super::{Config, PlainHttp, Secret, parse, proxies, quotas, tls};
 use crate::quotas::QuotaRules;
 use crate::telemetry;
 
@@ -17,6 +18,9 @@ use crate::telemetry;
 const STACK: std::ops::RangeInclusive<u64> = 64 << 10..=64 << 20;
 /// Four times what the largest guests known need.
 const MAX_CORE_INSTANCES: usize = 1_000;
+
+/// Shorter ones would end while being used; longer ones are what keys are for.
+const SESSION: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(365 * 86_400);
 
 /// Where settings come from.
 pub struct Sources<'a> {
@@ -91,6 +95,18 @@ impl Config {
         from.read("idle_timeout", "WALKER_IDLE_TIMEOUT", &mut to.idle_timeout, parse::some_time);
         from.read("transfer_timeout", "WALKER_TRANSFER_TIMEOUT", &mut to.transfer_timeout, parse::some_time);
         from.read("transfer_min_bytes", "WALKER_TRANSFER_MIN_BYTES", &mut to.transfer_min_bytes, parse::bytes);
+        let to = &mut config.logins;
+        from.read("logins_per_address", "WALKER_LOGINS_PER_ADDRESS", &mut to.per_address, parse::number);
+        from.read("logins_per_account", "WALKER_LOGINS_PER_ACCOUNT", &mut to.per_account, parse::number);
+        from.read("session_lifetime", "WALKER_SESSION_LIFETIME", &mut config.session_lifetime, |text| {
+            parse::duration(text)
+                .ok()
+                .filter(|lifetime| SESSION.contains(lifetime))
+                .ok_or_else(|| "expected a duration from 1m to 8760h".to_owned())
+        });
+        let to = &mut config.proxies;
+        from.read_list("trusted_proxies", "WALKER_TRUSTED_PROXIES", &mut to.trusted, proxies::network);
+        from.read("forwarded_header", "WALKER_FORWARDED_HEADER", &mut to.header, proxies::header);
         let reachable = tls::files(cert, key).and_then(|files| {
             config.tls = files;
             tls::check(config.listen, config.tls.as_ref(), config.plain_http)
@@ -139,32 +155,65 @@ impl<'a> Reader<'a> {
 
     /// Sets `to` from the first source that has `key`; a source further back is then not even looked at.
     fn read<T>(&mut self, key: &'static str, variable: &str, to: &mut T, parse: impl Fn(&str) -> Result<T, String>) {
-        // Taken out in any case: what stays behind in the table is unknown.
-        let in_file = self.table.remove(key);
-        let flag = self.flags.iter().find(|(name, _)| *name == key).map(|(_, text)| text.clone());
-        let (place, text) = if let Some(text) = flag {
-            (format!("--{}", key.replace('_', "-")), text)
-        } else if let Some(text) = (self.env)(variable) {
-            (variable.to_owned(), text)
-        } else if let Some(value) = in_file {
-            let place = format!("{}: {key}", self.path.display());
-            match value {
-                toml::Value::String(text) => (place, text),
-                toml::Value::Integer(number) => (place, number.to_string()),
-                toml::Value::Boolean(is_so) => (place, is_so.to_string()),
-                other => {
-                    self.mistakes.push(format!("{place}: expected a text, a number, or true or false, not {}", other.type_str()));
-                    return;
-                }
+        let Some((place, value)) = self.given(key, variable) else { return };
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(is_so) => is_so.to_string(),
+            other => {
+                let kind = other.type_str();
+                self.mistakes.push(format!("{place}: expected a text, a number, or true or false, not {kind}"));
+                return;
             }
-        } else {
-            return;
         };
         match parse(&text) {
             Ok(value) => *to = value,
             Err(expected) if is_secret(key) => self.mistakes.push(format!("{place}: {expected}")),
             Err(expected) => self.mistakes.push(format!("{place}: {expected}, not {text:?}")),
         }
+    }
+
+    /// The same for a setting that is a list.
+    fn read_list<T>(
+        &mut self,
+        key: &'static str,
+        variable: &str,
+        to: &mut Vec<T>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) {
+        let Some((place, value)) = self.given(key, variable) else { return };
+        let texts: Option<Vec<String>> = match value {
+            toml::Value::String(text) => {
+                Some(text.split(',').map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect())
+            }
+            toml::Value::Array(values) => values.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        let Some(texts) = texts else {
+            self.mistakes.push(format!("{place}: expected a list of texts"));
+            return;
+        };
+        to.clear();
+        for text in texts {
+            match parse(&text) {
+                Ok(value) => to.push(value),
+                Err(expected) => self.mistakes.push(format!("{place}: {expected}, not {text:?}")),
+            }
+        }
+    }
+
+    /// What the first source that has `key` says, and where.
+    fn given(&mut self, key: &'static str, variable: &str) -> Option<(String, toml::Value)> {
+        // Taken out in any case: what stays behind in the table is unknown.
+        let in_file = self.table.remove(key);
+        let flag = self.flags.iter().find(|(name, _)| *name == key).map(|(_, text)| text.clone());
+        if let Some(text) = flag {
+            return Some((format!("--{}", key.replace('_', "-")), text.into()));
+        }
+        if let Some(text) = (self.env)(variable) {
+            return Some((variable.to_owned(), text.into()));
+        }
+        in_file.map(|value| (format!("{}: {key}", self.path.display()), value))
     }
 
     /// Reads `[limits]` and `[ceiling]`.
@@ -232,12 +281,10 @@ fn is_secret(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use walker_model::Limits;
 
     use super::*;
-    use crate::config::{Connections, LogFormat, Role, TlsFiles};
+    use crate::config::{Connections, ForwardedHeader, LogFormat, Proxies, Role, TlsFiles};
 
     fn load(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: &str) -> Result<Config, Vec<String>> {
         Config::load(Sources {
@@ -271,6 +318,8 @@ mod tests {
                     listen = '0.0.0.0:1'\ntls_cert = '/c.pem'\ntls_key = '/k.pem'\nplain_http = false\n\
                     operator_token = '0123456789abcdefghij'\nstack_bytes = '2MiB'\ncore_instances = 9\n\
                     max_connections = 5\nhead_timeout = '1s'\n\
+                    logins_per_address = 8\nlogins_per_account = 9\nsession_lifetime = '2h'\n\
+                    trusted_proxies = ['10.0.0.1', '10.1.0.0/16']\nforwarded_header = 'forwarded'\n\
                     idle_timeout = '2s'\ntransfer_timeout = '3s'\ntransfer_min_bytes = '1KiB'\n\
                     [limits]\ntime_ms = '5s'\nlive_walkers = 7\n[ceiling]\nmemory_bytes = '64MiB'\n";
         let config = load(&[], &[], file).unwrap();
@@ -285,6 +334,10 @@ mod tests {
         assert_eq!((jail.cpu_seconds, jail.bounds.functions), (3, 7));
         assert_eq!(jail.bounds.types, JailLimits::default().bounds.types);
         assert_eq!(config.data_dir, Path::new("/srv/w"));
+        assert_eq!((config.logins.per_address.get(), config.logins.per_account.get()), (8, 9));
+        assert_eq!(config.session_lifetime, Duration::from_secs(7_200));
+        let trusted = ["10.0.0.1/32", "10.1.0.0/16"].map(|network| network.parse().unwrap()).to_vec();
+        assert_eq!(config.proxies.clone(), Proxies { trusted, header: ForwardedHeader::Forwarded });
         let tls = TlsFiles { cert: "/c.pem".into(), key: "/k.pem".into() };
         assert_eq!((config.tls.clone(), config.plain_http), (Some(tls), PlainHttp::OnLoopback));
         let connections = Connections {
@@ -338,6 +391,18 @@ mod tests {
         assert!(open.len() == 1 && open[0].contains("--plain-http"), "{open:?}");
         assert!(load(&[("listen", "0.0.0.0:1"), ("plain_http", "true")], &[], "").is_ok());
         assert!(load(&[("listen", "0.0.0.0:1")], &[], "plain_http = true").is_ok());
+        let from_env = load(&[], &[("WALKER_TRUSTED_PROXIES", "10.0.0.1, fd00::/8")], "").unwrap();
+        assert_eq!(from_env.proxies.trusted.len(), 2);
+        for (file, mention) in [
+            ("trusted_proxies = ['10.0.0.1', 'x']", "\"x\""),
+            ("trusted_proxies = [1]", "list of texts"),
+            ("trusted_proxies = 1", "list of texts"),
+            ("session_lifetime = '1s'", "8760h"),
+            ("logins_per_account = 0", "at least 1"),
+        ] {
+            let mistakes = load(&[], &[], file).unwrap_err();
+            assert!(mistakes.len() == 1 && mistakes[0].contains(mention), "{mistakes:?}");
+        }
         let half = load(&[("tls_cert", "c.pem"), ("listen", "0.0.0.0:1")], &[], "").unwrap_err();
         assert!(half.len() == 1 && half[0].contains("--tls-key"), "{half:?}");
     }

@@ -3,6 +3,7 @@
 //! Holds no rules of its own beyond the protocol: what may be done, and what it means, the modules it calls say.
 
 mod batch;
+mod client_address;
 pub(crate) mod connections;
 mod control;
 mod docs;
