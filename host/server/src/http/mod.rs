@@ -23,6 +23,7 @@ mod unread;
 mod users;
 mod views;
 mod walkers;
+mod whoami;
 
 use std::sync::Arc;
 
@@ -60,6 +61,7 @@ fn routes() -> OpenApiRouter<Arc<Host>> {
         .merge(modules::routes())
         .merge(users::routes())
         .merge(tenants::routes())
+        .merge(whoami::routes())
 }
 
 /// What surrounds every request, whatever it asks for.

@@ -167,6 +167,7 @@ mod tests {
         "POST /user/login",
         "POST /user/logout",
         "POST /user/change_password",
+        "GET /whoami",
         "POST /tenants",
         "GET /tenants",
         "GET /tenants/{tenant}",
