@@ -3,6 +3,7 @@
 //! Knows nothing of what the settings do; the command line's own parser lives in the `walker` binary.
 
 mod connections;
+mod cors;
 mod logins;
 mod machine;
 mod parse;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use walker_sandbox::JailLimits;
 
 use crate::quotas::QuotaRules;
@@ -67,6 +69,7 @@ pub use tls::{PlainHttp, TlsFiles};
 /// | `session_lifetime` | | `WALKER_SESSION_LIFETIME` | `session_lifetime` |
 /// | `proxies.trusted` | | `WALKER_TRUSTED_PROXIES` | `trusted_proxies` |
 /// | `proxies.header` | | `WALKER_FORWARDED_HEADER` | `forwarded_header` |
+/// | `cors_origins` | | `WALKER_CORS_ORIGINS` | `cors_origins` |
 ///
 /// Secrets are no flags: everybody on the machine can read a process's arguments.
 ///
@@ -124,6 +127,8 @@ pub struct Config {
     pub session_lifetime: Duration,
     /// Whose word counts on where a request came from.
     pub proxies: Proxies,
+    /// The sites whose pages may call the host from a browser, such as `https://app.example`.
+    pub cors_origins: Vec<HeaderValue>,
 }
 
 impl Default for Config {
@@ -164,6 +169,7 @@ impl Default for Config {
             // A month: long enough not to annoy, short enough that a forgotten machine does not stay logged in.
             session_lifetime: Duration::from_secs(30 * 86_400),
             proxies: Proxies::default(),
+            cors_origins: Vec::new(),
         }
     }
 }

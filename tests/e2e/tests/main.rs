@@ -16,6 +16,7 @@ mod neighbours;
 mod once;
 mod order;
 mod postgres;
+mod protection;
 mod readme;
 mod scene;
 mod shape;

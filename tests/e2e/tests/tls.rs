@@ -122,6 +122,7 @@ async fn https_is_served_to_those_who_trust_its_authority() {
     for version in [&TLS13, &TLS12] {
         let (answer, _) = authority.get(&host, "/healthz", version).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("{\"status\":\"ok\"}"), "{answer}");
+        assert!(answer.contains("\r\nstrict-transport-security: max-age=31536000\r\n"), "{answer}");
     }
     let other = authority.connect(&host, &[&TLS13], &[b"h2"]).await;
     assert!(other.unwrap_err().to_string().contains("NoApplicationProtocol"));

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use walker_model::{Quotas, SetQuotas};
 use walker_sandbox::JailLimits;
 
-use super::{Config, PlainHttp, Secret, parse, proxies, quotas, tls};
+use super::{Config, PlainHttp, Secret, cors, parse, proxies, quotas, tls};
 use crate::quotas::QuotaRules;
 use crate::telemetry;
 
@@ -106,6 +106,7 @@ impl Config {
         });
         let to = &mut config.proxies;
         from.read_list("trusted_proxies", "WALKER_TRUSTED_PROXIES", &mut to.trusted, proxies::network);
+        from.read_list("cors_origins", "WALKER_CORS_ORIGINS", &mut config.cors_origins, cors::origin);
         from.read("forwarded_header", "WALKER_FORWARDED_HEADER", &mut to.header, proxies::header);
         let reachable = tls::files(cert, key).and_then(|files| {
             config.tls = files;
@@ -319,7 +320,7 @@ mod tests {
                     operator_token = '0123456789abcdefghij'\nstack_bytes = '2MiB'\ncore_instances = 9\n\
                     max_connections = 5\nhead_timeout = '1s'\n\
                     logins_per_address = 8\nlogins_per_account = 9\nsession_lifetime = '2h'\n\
-                    trusted_proxies = ['10.0.0.1', '10.1.0.0/16']\nforwarded_header = 'forwarded'\n\
+                    trusted_proxies = ['10.0.0.1', '10.1.0.0/16']\nforwarded_header = 'forwarded'\ncors_origins = ['https://app.example']\n\
                     idle_timeout = '2s'\ntransfer_timeout = '3s'\ntransfer_min_bytes = '1KiB'\n\
                     [limits]\ntime_ms = '5s'\nlive_walkers = 7\n[ceiling]\nmemory_bytes = '64MiB'\n";
         let config = load(&[], &[], file).unwrap();
@@ -336,6 +337,7 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/srv/w"));
         assert_eq!((config.logins.per_address.get(), config.logins.per_account.get()), (8, 9));
         assert_eq!(config.session_lifetime, Duration::from_secs(7_200));
+        assert_eq!(config.cors_origins, ["https://app.example"]);
         let trusted = ["10.0.0.1/32", "10.1.0.0/16"].map(|network| network.parse().unwrap()).to_vec();
         assert_eq!(config.proxies.clone(), Proxies { trusted, header: ForwardedHeader::Forwarded });
         let tls = TlsFiles { cert: "/c.pem".into(), key: "/k.pem".into() };
