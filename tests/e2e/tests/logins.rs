@@ -57,7 +57,14 @@ async fn guessing_is_slow_and_keeps_no_owner_out() {
     // Six of eight are left of the account; one address may take half of eight.
     assert_eq!(until_refused(&host, one("192.0.2.2"), one("ada@example.org")).await, 4);
     assert_eq!(until_refused(&host, many, one("ada@example.org")).await, 2);
-    login(&host, home, "ada@example.org", PASSWORD).await.expect(200);
+    let session = login(&host, home, "ada@example.org", PASSWORD).await.expect(200);
+    // Whoever found a session cannot guess the password with it, either: the fourth of four attempts, and one more.
+    let found = host.client.with_token(session["token"].as_str());
+    for (status, code) in [(401, "login.failed"), (429, "rate.login")] {
+        let change = json!({"old_password": WRONG, "new_password": "another password"});
+        let change = found.request(Method::POST, "/user/change_password").header("x-forwarded-for", home).json(&change);
+        found.send(change).await.problem(status, code);
+    }
     // Whether there is such a user makes no difference.
     assert_eq!(until_refused(&host, one("192.0.2.3"), one("nobody@example.org")).await, 4);
     assert_eq!(until_refused(&host, other, one("nobody@example.org")).await, 4);

@@ -139,7 +139,13 @@ async fn https_is_served_to_those_who_trust_its_authority() {
     let mut plain = TcpStream::connect(address(&host)).await.unwrap();
     plain.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     assert!(!String::from_utf8_lossy(&rest(&mut plain).await).contains("HTTP/"), "nothing is answered in the clear");
+    // A host that stops does not wait for what has not begun.
+    let mut half_open = TcpStream::connect(address(&host)).await.unwrap();
+    half_open.write_all(b"\x16\x03\x01\x02\0").await.unwrap();
+    authority.get(&host, "/healthz", &TLS13).await;
+    let began = Instant::now();
     host.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
