@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use walker_model::{NodeId, Status, WalkerId};
+use walker_server::identity::{DEFAULT_TENANT, Scope};
 
 /// Run walkers: small programs with typed fields, compiled to WebAssembly.
 #[derive(Debug, Parser)]
@@ -23,9 +24,16 @@ pub(crate) struct Global {
     /// The host to talk to; else the one that serves from this folder or one above it.
     #[arg(long, global = true, env = "WALKER_URL", value_name = "URL")]
     pub(crate) url: Option<String>,
-    /// Who is asking: a key, or a session.
+    /// Who is asking: a key, or a session. Everybody on this machine can read it here, and the shell remembers it: where that
+    /// matters, use --token-file, WALKER_TOKEN or `walker login`.
     #[arg(long, global = true, env = "WALKER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
+    /// The same, from the first line of a file; counts before --token.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Trust the certificates of these authorities only (PEM), such as an organisation's own.
+    #[arg(long, global = true, env = "WALKER_CA_CERT", value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
     /// How results are printed.
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
     pub(crate) output: Output,
@@ -61,6 +69,21 @@ pub(crate) enum Command {
     Cancel(Cancel),
     /// Run a failed or cancelled invocation again, from its last saved fields.
     Retry(Retry),
+    /// Log in as a user; the commands in this folder and below it then act as that user.
+    Login(Login),
+    /// Log out: the session ends.
+    Logout,
+    /// Show who is asking: what the token stands for, what it may do, until when.
+    Whoami,
+    /// Register users, change passwords.
+    #[command(subcommand)]
+    User(User),
+    /// For the operator: tenants.
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// For the operator: keys of tenants.
+    #[command(subcommand)]
+    Key(Key),
 }
 
 #[derive(Debug, Group)]
@@ -68,6 +91,15 @@ pub(crate) struct Serve {
     /// Where to serve HTTP; port 0 takes a free one [default: 127.0.0.1:8000].
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
+    /// Serve HTTPS with this certificate (PEM, its issuers' after it); read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<String>,
+    /// The certificate's private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<String>,
+    /// Serve plain HTTP also to other machines, since a proxy or a private network protects it.
+    #[arg(long)]
+    pub(crate) plain_http: bool,
     /// Where to keep data [default: .walker].
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
@@ -186,6 +218,116 @@ pub(crate) struct Cancel {
 pub(crate) struct Retry {
     /// The invocation.
     pub(crate) id: WalkerId,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Login {
+    /// Who; asked for if not given.
+    #[arg(long, value_name = "E-MAIL")]
+    pub(crate) email: Option<String>,
+    /// The user's tenant [default: default].
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Take the password from a file's first line, or from stdin (-), instead of asking.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Register a new user.
+    Register(Login),
+    /// Change one's own password; all other sessions end.
+    Password(Password),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Password {
+    /// Take the old password from a file's first line, or from stdin (-), instead of asking.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// The same for the new password; if both are -, it is the second line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tenant {
+    /// Make a tenant.
+    Create(TenantName),
+    /// List tenants.
+    Ls,
+    /// Show a tenant, what is set for it and what it may use.
+    Get(TenantName),
+    /// Change a tenant's quotas and settings.
+    Set(TenantSet),
+    /// Delete a tenant and everything of it, for ever.
+    Rm(TenantRm),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct TenantName {
+    /// The tenant's name.
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct TenantSet {
+    /// The tenant's name.
+    pub(crate) name: String,
+    /// What to change, such as quotas.live_walkers=1000; null sets back to the default.
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub(crate) changes: Vec<String>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct TenantRm {
+    /// The tenant's name.
+    pub(crate) name: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Make a key and print it, this once.
+    Create(KeyCreate),
+    /// List a tenant's keys.
+    Ls(KeyLs),
+    /// Remove a key: it is refused from now on.
+    Rm(KeyRm),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct KeyCreate {
+    /// What it is for.
+    pub(crate) name: String,
+    /// What it may do: deploy, read or invoke; may be given several times.
+    #[arg(long = "scope", value_name = "SCOPE", required = true)]
+    pub(crate) scopes: Vec<Scope>,
+    /// How long it lives, such as 30d; for ever when absent.
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) expires_in: Option<String>,
+    /// The tenant it acts for.
+    #[arg(long, value_name = "TENANT", default_value = DEFAULT_TENANT)]
+    pub(crate) tenant: String,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct KeyLs {
+    /// The tenant.
+    #[arg(long, value_name = "TENANT", default_value = DEFAULT_TENANT)]
+    pub(crate) tenant: String,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct KeyRm {
+    /// The key's id, as `walker key ls` shows it.
+    pub(crate) id: String,
+    /// The tenant it acts for.
+    #[arg(long, value_name = "TENANT", default_value = DEFAULT_TENANT)]
+    pub(crate) tenant: String,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod print;
 mod sdk;
+mod secret;
 mod toolchain;
 mod view;
 
@@ -65,6 +66,12 @@ fn main() -> ExitCode {
         Command::Logs(args) => commands::logs::logs(&args, &global),
         Command::Cancel(args) => commands::cancel::cancel(&args, &global),
         Command::Retry(args) => commands::retry::retry(&args, &global),
+        Command::Login(args) => commands::login::login(args, &global),
+        Command::Logout => commands::logout::logout(&global),
+        Command::Whoami => commands::whoami::whoami(&global),
+        Command::User(args) => commands::user::user(args, &global),
+        Command::Tenant(args) => commands::tenant::tenant(&args, &global),
+        Command::Key(args) => commands::key::key(&args, &global),
     };
     match end {
         Ok(End::Well) => ExitCode::SUCCESS,

@@ -5,12 +5,66 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+use crate::args::Output;
+use crate::client::Answer;
 
 /// One line of data.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<()> {
     // `println!` would panic when the reader has gone, as in `walker ls | head -1`.
     writeln!(io::stdout().lock(), "{text}")?;
     Ok(())
+}
+
+/// An object as it came, or a line for each of its values, named as `walker tenant set` names them.
+pub(crate) fn object(answer: &Answer, output: Output) -> Result<()> {
+    match output {
+        Output::Json => line(&answer.text),
+        Output::Text => {
+            let mut lines = Vec::new();
+            flatten("", &answer.read()?, &mut lines);
+            let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+            lines.iter().try_for_each(|(name, value)| line(format_args!("{name:<width$}  {value}")))
+        }
+    }
+}
+
+/// What is null is left out: it is not there, or not set.
+fn flatten(name: &str, value: &Value, lines: &mut Vec<(String, String)>) {
+    match value {
+        Value::Null => {}
+        Value::Object(members) => {
+            for (member, value) in members {
+                let name = if name.is_empty() { member.clone() } else { format!("{name}.{member}") };
+                flatten(&name, value, lines);
+            }
+        }
+        value => lines.push((name.to_owned(), text(value))),
+    }
+}
+
+/// Some members of each row under their names.
+pub(crate) fn table(members: &[&str], rows: &[Value]) -> Result<()> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(members.iter().map(|member| member.to_uppercase()));
+    for row in rows {
+        table.add_row(members.iter().map(|member| text(&row[*member])));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.to_string().lines().try_for_each(|row| line(row.trim_end()))
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
 }
 
 /// Whether the reader of our data has gone, which is no error.

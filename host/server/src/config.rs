@@ -3,11 +3,15 @@
 //! Knows nothing of what the settings do; the command line's own parser lives in the `walker` binary.
 
 mod connections;
+mod cors;
+mod logins;
 mod machine;
 mod parse;
+mod proxies;
 mod quotas;
 mod secret;
 mod sources;
+mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
@@ -15,14 +19,18 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use walker_sandbox::JailLimits;
 
 use crate::quotas::QuotaRules;
 
 pub use connections::Connections;
+pub use logins::Logins;
 pub use parse::duration as parse_duration;
+pub use proxies::{ForwardedHeader, Proxies};
 pub use secret::Secret;
 pub use sources::{Invalid, Sources};
+pub use tls::{PlainHttp, TlsFiles};
 
 /// The settings of one host. Each is a flag, an environment variable and a key of the TOML file; the first that is
 /// given counts, in that order.
@@ -30,6 +38,9 @@ pub use sources::{Invalid, Sources};
 /// | field | flag | environment | TOML |
 /// |---|---|---|---|
 /// | `listen` | `--listen` | `WALKER_LISTEN` | `listen` |
+/// | `tls.cert` | `--tls-cert` | `WALKER_TLS_CERT` | `tls_cert` |
+/// | `tls.key` | `--tls-key` | `WALKER_TLS_KEY` | `tls_key` |
+/// | `plain_http` | `--plain-http` | `WALKER_PLAIN_HTTP` | `plain_http` |
 /// | `data_dir` | `--data-dir` | `WALKER_DATA_DIR` | `data_dir` |
 /// | `database_url` | | `DATABASE_URL` | `database_url` |
 /// | `threads` | `--threads` | `WALKER_THREADS` | `threads` |
@@ -53,14 +64,25 @@ pub use sources::{Invalid, Sources};
 /// | `connections.idle_timeout` | | `WALKER_IDLE_TIMEOUT` | `idle_timeout` |
 /// | `connections.transfer_timeout` | | `WALKER_TRANSFER_TIMEOUT` | `transfer_timeout` |
 /// | `connections.transfer_min_bytes` | | `WALKER_TRANSFER_MIN_BYTES` | `transfer_min_bytes` |
+/// | `logins.per_address` | | `WALKER_LOGINS_PER_ADDRESS` | `logins_per_address` |
+/// | `logins.per_account` | | `WALKER_LOGINS_PER_ACCOUNT` | `logins_per_account` |
+/// | `session_lifetime` | | `WALKER_SESSION_LIFETIME` | `session_lifetime` |
+/// | `proxies.trusted` | | `WALKER_TRUSTED_PROXIES` | `trusted_proxies` |
+/// | `proxies.header` | | `WALKER_FORWARDED_HEADER` | `forwarded_header` |
+/// | `cors_origins` | | `WALKER_CORS_ORIGINS` | `cors_origins` |
 ///
 /// Secrets are no flags: everybody on the machine can read a process's arguments.
 ///
-/// Durations are written `500ms`, `10s` or `5m`; sizes `64MiB`, `16 MiB`, `512KiB`, or plain bytes.
+/// Durations are written `500ms`, `10s` or `5m`; sizes `64MiB`, `16 MiB`, `512KiB`, or plain bytes; lists with
+/// commas between, or as TOML's.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where HTTP is served; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The certificate that HTTPS is served with; without one, HTTP is served in the clear.
+    pub tls: Option<TlsFiles>,
+    /// Where that may be, if there is no certificate.
+    pub plain_http: PlainHttp,
     /// Where the host keeps its files: the embedded Postgres, compiled modules, the client's token.
     pub data_dir: PathBuf,
     /// An external Postgres; without one the host runs its own.
@@ -99,12 +121,22 @@ pub struct Config {
     pub jail: JailLimits,
     /// What clients' connections may cost.
     pub connections: Connections,
+    /// How often passwords may be tried.
+    pub logins: Logins,
+    /// How long a user stays logged in.
+    pub session_lifetime: Duration,
+    /// Whose word counts on where a request came from.
+    pub proxies: Proxies,
+    /// The sites whose pages may call the host from a browser, such as `https://app.example`.
+    pub cors_origins: Vec<HeaderValue>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            tls: None,
+            plain_http: PlainHttp::OnLoopback,
             data_dir: PathBuf::from(".walker"),
             database_url: None,
             threads: std::thread::available_parallelism().map_or(1, NonZero::get),
@@ -133,6 +165,11 @@ impl Default for Config {
             core_instances: walker_sandbox::Config::default().max_core_instances as usize,
             jail: JailLimits::default(),
             connections: Connections::default(),
+            logins: Logins::default(),
+            // A month: long enough not to annoy, short enough that a forgotten machine does not stay logged in.
+            session_lifetime: Duration::from_secs(30 * 86_400),
+            proxies: Proxies::default(),
+            cors_origins: Vec::new(),
         }
     }
 }

@@ -19,6 +19,7 @@ use walker_sandbox::{ArtifactCache, Jail, Sandbox};
 use crate::config::Config;
 use crate::embedded_postgres::{self, EmbeddedPostgres};
 use crate::host::{Host, Parts};
+use crate::http::connections::Tls;
 use crate::identity;
 use crate::modules::{Compiled, Spool};
 use crate::store::{self, Store};
@@ -64,6 +65,9 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// The certificate for HTTPS.
+    #[error("cannot serve HTTPS")]
+    Tls(#[from] http::connections::TlsError),
     /// The operating system refused something basic.
     #[error("cannot {what}")]
     System {
@@ -74,25 +78,26 @@ pub enum Error {
     },
 }
 
-/// Runs a host until it is asked to stop. `listening` is told the address once it takes requests.
+/// Runs a host until it is asked to stop. `listening` is told the URL once it takes requests.
 ///
 /// Called on the runtime for everything but walkers, which get threads of their own. The program must answer to
 /// `<program> jail …` with [`walker_sandbox::jail_main`]: modules are read and compiled in such children.
 ///
 /// # Errors
 /// When a part cannot start.
-pub async fn serve(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Error> {
+pub async fn serve(config: Config, listening: impl FnOnce(&str)) -> Result<(), Error> {
     let stop = shutdown::signal().map_err(|source| Error::System { what: "wait for signals", source })?;
     let file = |what, path: PathBuf| move |source| Error::File { what, path, source };
     // It holds secrets and other people's code: nobody else's business. One that exists keeps its mode.
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
     made.map_err(file("make the folder", config.data_dir.clone()))?;
+    let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
     // The socket first: a second host on the same address must not get as far as the database.
     let listener =
         http::connections::listen(config.listen).map_err(|source| Error::Listen { address: config.listen, source })?;
     let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
 
-    let socket = Socket { listener, address };
+    let socket = Socket { listener, address, tls };
     match &config.database_url {
         Some(url) => {
             let database = url.expose().parse().map_err(Error::DatabaseUrl)?;
@@ -111,14 +116,22 @@ pub async fn serve(config: Config, listening: impl FnOnce(SocketAddr)) -> Result
 struct Socket {
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Socket {
+    fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
 }
 
 /// From a database that answers to the host's end.
 async fn with_database(
     config: &Config,
     database: tokio_postgres::Config,
-    Socket { listener, address }: Socket,
-    listening: impl FnOnce(SocketAddr),
+    socket: Socket,
+    listening: impl FnOnce(&str),
     stop: impl Future<Output = &'static str>,
 ) -> Result<(), Error> {
     let store = Store::open(database, POOL_SIZE).await?;
@@ -166,14 +179,14 @@ async fn with_database(
     let parts = Parts { store, sandbox, compiled, walkers: walkers.turns(), config: config.clone() };
     let host = Host::start(parts).await?;
 
-    let url = format!("http://{address}");
+    let url = socket.url();
     identity::write_client(&config.data_dir, &url, &secrets.key).map_err(|source| Error::File {
         what: "write the client's settings in",
         path: config.data_dir.clone(),
         source,
     })?;
-    listening(address);
-    requests(&host, listener, stop).await;
+    listening(&url);
+    requests(&host, socket, stop).await;
     host.stop(config.grace).await;
     drop(walkers);
     Ok(())
@@ -195,10 +208,15 @@ async fn tell_walls(jail: Jail) {
 }
 
 /// Answers requests until the signal, then those under way.
-async fn requests(host: &Arc<Host>, listener: TcpListener, stop: impl Future<Output = &'static str>) {
+async fn requests(host: &Arc<Host>, socket: Socket, stop: impl Future<Output = &'static str>) {
     let stopping = CancellationToken::new();
-    let asked = stopping.clone();
-    let connections = http::connections::serve(listener, http::router(host.clone()), host.config.connections, asked);
+    let Socket { listener, tls, .. } = socket;
+    if let Some(tls) = &tls {
+        let follow = tls.clone().follow_files();
+        tokio::spawn(stopping.clone().run_until_cancelled_owned(follow));
+    }
+    let (router, settings) = (http::router(host.clone()), host.config.connections);
+    let connections = http::connections::serve(listener, tls, router, settings, stopping.clone());
     let server = tokio::spawn(connections);
     let signal = stop.await;
     tracing::info!(signal, "got {signal}: finishing what runs, for at most {:?}", host.config.grace);

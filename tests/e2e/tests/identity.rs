@@ -1,10 +1,12 @@
 //! Who may do what: tokens, users, tenants, scopes; and what must never get out.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use walker_harness::{Client, Host, Options, module};
 
 use crate::scene::{self, keys};
@@ -67,6 +69,7 @@ async fn without_a_valid_token_nothing_can_be_told_apart() {
             ("POST", "/modules/seed/activate"),
             ("POST", "/user/logout"),
             ("POST", "/user/change_password"),
+            ("GET", "/whoami"),
             ("GET", "/tenants"),
             ("POST", "/tenants"),
             ("GET", "/tenants/default"),
@@ -300,11 +303,19 @@ fn elsewhere(host: &Host, client: &Client) -> Client {
     host.client.with_token(client.token())
 }
 
+/// The arguments of everything that runs, as everybody on the machine can read them.
+fn arguments() -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path().join("cmdline"));
+    // What is no process, or has ended since, has none.
+    let lines = processes.filter_map(|path| std::fs::read(path).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).collect()
+}
+
 #[tokio::test]
 async fn secrets_stay_where_they_belong() {
     // All that the host could be made to say.
     let options = Options {
-        args: vec!["--log".to_owned(), "debug".to_owned()],
+        args: vec!["--log".to_owned(), "trace".to_owned()],
         database_url: Some(scene::database().await),
         ..Options::default()
     };
@@ -321,6 +332,30 @@ async fn secrets_stay_where_they_belong() {
     open.with_token(Some("wk_mistaken-token")).get("/walkers").await.problem(401, "token.invalid");
     secrets.extend(["mistaken password".to_owned(), "wk_mistaken-token".to_owned()]);
     let keys = host.operator().get("/tenants/default/keys").await.text;
+    // The command line, while it waits for a password, with a token that it was given in a file.
+    let token_file = host.data_dir().join("my-token");
+    std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&token_file).unwrap();
+    std::fs::write(&token_file, client.token().unwrap()).unwrap();
+    let mut asks = host.command();
+    asks.args(["user", "password", "--password-file", "-", "--new-password-file", "-", "--token-file"])
+        .arg(&token_file);
+    let mut asks = asks.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = asks.stdin.take().unwrap();
+    stdin.write_all(b"another password\n").await.unwrap();
+    let began = Instant::now();
+    let running = loop {
+        let running = arguments();
+        if running.iter().any(|line| line.contains("--token-file")) {
+            break running;
+        }
+        // A program that has just been started shows nothing for a moment.
+        assert!(began.elapsed() < Duration::from_secs(30), "it does not wait");
+    };
+    assert!(running.iter().any(|line| line.contains("--log trace")), "the host is among them");
+    drop(stdin);
+    let said = asks.wait_with_output().await.unwrap();
+    let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+    assert!(said.contains("new password is empty"), "{said}");
 
     let data_dir = host.data_dir();
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
@@ -337,7 +372,9 @@ async fn secrets_stay_where_they_belong() {
     for secret in &secrets {
         let leaks: Vec<&String> = log.iter().filter(|line| line.contains(secret.as_str())).collect();
         assert!(leaks.is_empty(), "{leaks:#?}");
-        assert!(!keys.contains(secret.as_str()));
+        assert!(!keys.contains(secret.as_str()) && !said.contains(secret.as_str()));
+        let shown: Vec<&String> = running.iter().filter(|line| line.contains(secret.as_str())).collect();
+        assert!(shown.is_empty(), "{shown:#?}");
     }
     host.stop().await;
 }

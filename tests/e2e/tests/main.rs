@@ -1,6 +1,7 @@
 //! End to end: the real binary, a real Postgres, real sockets, modules built from source.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod accounts;
 mod calls;
 mod cli;
 mod control;
@@ -9,13 +10,16 @@ mod failures;
 mod hosts;
 mod identity;
 mod limits;
+mod logins;
 mod modules;
 mod neighbours;
 mod once;
 mod order;
 mod postgres;
+mod protection;
 mod readme;
 mod scene;
 mod shape;
 mod stop;
+mod tls;
 mod uploads;

@@ -42,6 +42,11 @@ impl Default for Problem {
 }
 
 impl Problem {
+    /// Whether the token was not accepted.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     /// From an answer that may also come from something between us and the host.
     pub(super) fn read(status: StatusCode, text: &str) -> Self {
         Self { status, ..serde_json::from_str(text).unwrap_or_default() }
@@ -61,7 +66,7 @@ impl fmt::Display for Problem {
             write!(out, "\n  {}: {}", error.pointer, error.detail)?;
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            out.write_str("\n  give a key or a session with --token or WALKER_TOKEN")?;
+            out.write_str("\n  log in (walker login), or give a key with --token-file or WALKER_TOKEN")?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use walker_model::{Status, is_name};
 
 use crate::args::{Global, Ls, Output};
-use crate::client::Client;
+use crate::client::{Client, encode};
 use crate::view::View;
 use crate::{End, Usage, print};
 
@@ -74,17 +74,6 @@ fn all(args: &Ls, global: &Global) -> Result<Vec<Box<RawValue>>> {
     }
 }
 
-fn encode(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
-            other => encoded.push_str(&format!("%{other:02X}")),
-        }
-    }
-    encoded
-}
-
 fn table(views: &[View]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["ID", "STATUS", "EXECUTED", "MS", "ERROR"]);
@@ -139,10 +128,5 @@ mod tests {
         assert_eq!(cursor(r#"{"walkers": [], "cursor": null}"#), Some(None));
         assert_eq!(cursor(r#"{"walkers": [], "cursor": "a"}"#), Some(Some("a".to_owned())));
         assert_eq!(cursor(r#"{"walkers": []}"#), None);
-    }
-
-    #[test]
-    fn cursors_fit_a_url() {
-        assert_eq!(encode("a/b+c="), "a%2Fb%2Bc%3D");
     }
 }

@@ -20,12 +20,12 @@ pub(crate) fn serve(args: Serve) -> Result<End> {
         tracing::warn!("freed memory is given back late: the allocator's own thread cannot start: {error}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("io").enable_all().build()?;
-    runtime.block_on(walker_server::serve::serve(config, |address| {
+    runtime.block_on(walker_server::serve::serve(config, |url| {
         // The one line of data; whoever started us may have gone since, which does not stop a host.
-        let _ = print::line(format_args!("listening on http://{address}"));
+        let _ = print::line(format_args!("listening on {url}"));
         tracing::info!(
             "to try next, in another terminal in this folder: walker new hello && cd hello && walker build && \
-             walker push target/walkers/hello.wasm && walker run hello --wait (or read http://{address}/docs)"
+             walker push target/walkers/hello.wasm && walker run hello --wait (or read {url}/docs)"
         );
     }))?;
     Ok(End::Well)
@@ -41,6 +41,9 @@ fn settings(args: Serve) -> Result<Config> {
     };
     let flags = [
         ("listen", args.listen),
+        ("tls_cert", args.tls_cert),
+        ("tls_key", args.tls_key),
+        ("plain_http", args.plain_http.then(|| "true".to_owned())),
         ("data_dir", args.data_dir),
         ("threads", args.threads),
         ("role", args.role),

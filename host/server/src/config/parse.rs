@@ -3,6 +3,8 @@
 //! Knows no setting's name. An error says what was expected; the caller says where.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZero;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// `500ms`, `10s`, `5m`, `2h`; a bare number is seconds.
@@ -61,12 +63,22 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The same, as a number that cannot be zero.
+pub(super) fn number(text: &str) -> Result<NonZero<u32>, String> {
+    text.parse().map_err(|_| "expected a whole number of at least 1".to_owned())
+}
+
 /// A number of days, at most ten years: partitions of days are what is kept, and Postgres plans over all of them.
 pub(super) fn days(text: &str) -> Result<u16, String> {
     match text.parse() {
         Ok(days @ 1..=3650) => Ok(days),
         _ => Err("expected a number of days from 1 to 3650".to_owned()),
     }
+}
+
+/// A file or a folder.
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("expected a path".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
 /// `127.0.0.1:8000`, `[::1]:8000`, or a name that resolves, such as `localhost:8000`.

@@ -4,12 +4,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use walker_model::{Quotas, SetQuotas};
 use walker_sandbox::JailLimits;
 
-use super::{Config, Secret, parse, quotas};
+use super::{Config, PlainHttp, Secret, cors, parse, proxies, quotas, tls};
 use crate::quotas::QuotaRules;
 use crate::telemetry;
 
@@ -17,6 +18,9 @@ use crate::telemetry;
 const STACK: std::ops::RangeInclusive<u64> = 64 << 10..=64 << 20;
 /// Four times what the largest guests known need.
 const MAX_CORE_INSTANCES: usize = 1_000;
+
+/// Shorter ones would end while being used; longer ones are what keys are for.
+const SESSION: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(365 * 86_400);
 
 /// Where settings come from.
 pub struct Sources<'a> {
@@ -47,10 +51,11 @@ impl Config {
         let mut config = Self::default();
         let mut from = Reader::new(sources);
         from.read("listen", "WALKER_LISTEN", &mut config.listen, parse::address);
-        from.read("data_dir", "WALKER_DATA_DIR", &mut config.data_dir, |text| match text {
-            "" => Err("expected a folder".to_owned()),
-            _ => Ok(PathBuf::from(text)),
-        });
+        let (mut cert, mut key) = (None, None);
+        from.read("tls_cert", "WALKER_TLS_CERT", &mut cert, |text| parse::path(text).map(Some));
+        from.read("tls_key", "WALKER_TLS_KEY", &mut key, |text| parse::path(text).map(Some));
+        from.read("plain_http", "WALKER_PLAIN_HTTP", &mut config.plain_http, PlainHttp::parse);
+        from.read("data_dir", "WALKER_DATA_DIR", &mut config.data_dir, parse::path);
         from.read("database_url", "DATABASE_URL", &mut config.database_url, database_url);
         from.read("threads", "WALKER_THREADS", &mut config.threads, parse::count);
         from.read("role", "WALKER_ROLE", &mut config.role, str::parse);
@@ -90,6 +95,24 @@ impl Config {
         from.read("idle_timeout", "WALKER_IDLE_TIMEOUT", &mut to.idle_timeout, parse::some_time);
         from.read("transfer_timeout", "WALKER_TRANSFER_TIMEOUT", &mut to.transfer_timeout, parse::some_time);
         from.read("transfer_min_bytes", "WALKER_TRANSFER_MIN_BYTES", &mut to.transfer_min_bytes, parse::bytes);
+        let to = &mut config.logins;
+        from.read("logins_per_address", "WALKER_LOGINS_PER_ADDRESS", &mut to.per_address, parse::number);
+        from.read("logins_per_account", "WALKER_LOGINS_PER_ACCOUNT", &mut to.per_account, parse::number);
+        from.read("session_lifetime", "WALKER_SESSION_LIFETIME", &mut config.session_lifetime, |text| {
+            parse::duration(text)
+                .ok()
+                .filter(|lifetime| SESSION.contains(lifetime))
+                .ok_or_else(|| "expected a duration from 1m to 8760h".to_owned())
+        });
+        let to = &mut config.proxies;
+        from.read_list("trusted_proxies", "WALKER_TRUSTED_PROXIES", &mut to.trusted, proxies::network);
+        from.read_list("cors_origins", "WALKER_CORS_ORIGINS", &mut config.cors_origins, cors::origin);
+        from.read("forwarded_header", "WALKER_FORWARDED_HEADER", &mut to.header, proxies::header);
+        let reachable = tls::files(cert, key).and_then(|files| {
+            config.tls = files;
+            tls::check(config.listen, config.tls.as_ref(), config.plain_http)
+        });
+        from.mistakes.extend(reachable.err());
         from.finish().map(|()| config)
     }
 }
@@ -133,31 +156,65 @@ impl<'a> Reader<'a> {
 
     /// Sets `to` from the first source that has `key`; a source further back is then not even looked at.
     fn read<T>(&mut self, key: &'static str, variable: &str, to: &mut T, parse: impl Fn(&str) -> Result<T, String>) {
-        // Taken out in any case: what stays behind in the table is unknown.
-        let in_file = self.table.remove(key);
-        let flag = self.flags.iter().find(|(name, _)| *name == key).map(|(_, text)| text.clone());
-        let (place, text) = if let Some(text) = flag {
-            (format!("--{}", key.replace('_', "-")), text)
-        } else if let Some(text) = (self.env)(variable) {
-            (variable.to_owned(), text)
-        } else if let Some(value) = in_file {
-            let place = format!("{}: {key}", self.path.display());
-            match value {
-                toml::Value::String(text) => (place, text),
-                toml::Value::Integer(number) => (place, number.to_string()),
-                other => {
-                    self.mistakes.push(format!("{place}: expected a text or a number, not {}", other.type_str()));
-                    return;
-                }
+        let Some((place, value)) = self.given(key, variable) else { return };
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(is_so) => is_so.to_string(),
+            other => {
+                let kind = other.type_str();
+                self.mistakes.push(format!("{place}: expected a text, a number, or true or false, not {kind}"));
+                return;
             }
-        } else {
-            return;
         };
         match parse(&text) {
             Ok(value) => *to = value,
             Err(expected) if is_secret(key) => self.mistakes.push(format!("{place}: {expected}")),
             Err(expected) => self.mistakes.push(format!("{place}: {expected}, not {text:?}")),
         }
+    }
+
+    /// The same for a setting that is a list.
+    fn read_list<T>(
+        &mut self,
+        key: &'static str,
+        variable: &str,
+        to: &mut Vec<T>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) {
+        let Some((place, value)) = self.given(key, variable) else { return };
+        let texts: Option<Vec<String>> = match value {
+            toml::Value::String(text) => {
+                Some(text.split(',').map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect())
+            }
+            toml::Value::Array(values) => values.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        let Some(texts) = texts else {
+            self.mistakes.push(format!("{place}: expected a list of texts"));
+            return;
+        };
+        to.clear();
+        for text in texts {
+            match parse(&text) {
+                Ok(value) => to.push(value),
+                Err(expected) => self.mistakes.push(format!("{place}: {expected}, not {text:?}")),
+            }
+        }
+    }
+
+    /// What the first source that has `key` says, and where.
+    fn given(&mut self, key: &'static str, variable: &str) -> Option<(String, toml::Value)> {
+        // Taken out in any case: what stays behind in the table is unknown.
+        let in_file = self.table.remove(key);
+        let flag = self.flags.iter().find(|(name, _)| *name == key).map(|(_, text)| text.clone());
+        if let Some(text) = flag {
+            return Some((format!("--{}", key.replace('_', "-")), text.into()));
+        }
+        if let Some(text) = (self.env)(variable) {
+            return Some((variable.to_owned(), text.into()));
+        }
+        in_file.map(|value| (format!("{}: {key}", self.path.display()), value))
     }
 
     /// Reads `[limits]` and `[ceiling]`.
@@ -225,12 +282,10 @@ fn is_secret(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use walker_model::Limits;
 
     use super::*;
-    use crate::config::{Connections, LogFormat, Role};
+    use crate::config::{Connections, ForwardedHeader, LogFormat, Proxies, Role, TlsFiles};
 
     fn load(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: &str) -> Result<Config, Vec<String>> {
         Config::load(Sources {
@@ -261,8 +316,11 @@ mod tests {
     fn every_setting_is_read() {
         let file = "data_dir = '/srv/w'\nrole = 'runner'\nlog_format = 'json'\nlog = 'warn'\nmax_module_bytes = '1MiB'\n\
                     max_body_bytes = 7\nmodule_cache_bytes = '2GiB'\ndatabase_url = 'postgres://u:p@h/d'\n\
+                    listen = '0.0.0.0:1'\ntls_cert = '/c.pem'\ntls_key = '/k.pem'\nplain_http = false\n\
                     operator_token = '0123456789abcdefghij'\nstack_bytes = '2MiB'\ncore_instances = 9\n\
                     max_connections = 5\nhead_timeout = '1s'\n\
+                    logins_per_address = 8\nlogins_per_account = 9\nsession_lifetime = '2h'\n\
+                    trusted_proxies = ['10.0.0.1', '10.1.0.0/16']\nforwarded_header = 'forwarded'\ncors_origins = ['https://app.example']\n\
                     idle_timeout = '2s'\ntransfer_timeout = '3s'\ntransfer_min_bytes = '1KiB'\n\
                     [limits]\ntime_ms = '5s'\nlive_walkers = 7\n[ceiling]\nmemory_bytes = '64MiB'\n";
         let config = load(&[], &[], file).unwrap();
@@ -277,6 +335,13 @@ mod tests {
         assert_eq!((jail.cpu_seconds, jail.bounds.functions), (3, 7));
         assert_eq!(jail.bounds.types, JailLimits::default().bounds.types);
         assert_eq!(config.data_dir, Path::new("/srv/w"));
+        assert_eq!((config.logins.per_address.get(), config.logins.per_account.get()), (8, 9));
+        assert_eq!(config.session_lifetime, Duration::from_secs(7_200));
+        assert_eq!(config.cors_origins, ["https://app.example"]);
+        let trusted = ["10.0.0.1/32", "10.1.0.0/16"].map(|network| network.parse().unwrap()).to_vec();
+        assert_eq!(config.proxies.clone(), Proxies { trusted, header: ForwardedHeader::Forwarded });
+        let tls = TlsFiles { cert: "/c.pem".into(), key: "/k.pem".into() };
+        assert_eq!((config.tls.clone(), config.plain_http), (Some(tls), PlainHttp::OnLoopback));
         let connections = Connections {
             max: 5,
             head_timeout: Duration::from_secs(1),
@@ -320,6 +385,28 @@ mod tests {
         }
         assert_eq!(mistakes.len(), 12, "{mistakes:#?}");
         assert!(!mistakes.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn what_goes_together_is_looked_at_together() {
+        let open = load(&[("listen", "0.0.0.0:1")], &[], "").unwrap_err();
+        assert!(open.len() == 1 && open[0].contains("--plain-http"), "{open:?}");
+        assert!(load(&[("listen", "0.0.0.0:1"), ("plain_http", "true")], &[], "").is_ok());
+        assert!(load(&[("listen", "0.0.0.0:1")], &[], "plain_http = true").is_ok());
+        let from_env = load(&[], &[("WALKER_TRUSTED_PROXIES", "10.0.0.1, fd00::/8")], "").unwrap();
+        assert_eq!(from_env.proxies.trusted.len(), 2);
+        for (file, mention) in [
+            ("trusted_proxies = ['10.0.0.1', 'x']", "\"x\""),
+            ("trusted_proxies = [1]", "list of texts"),
+            ("trusted_proxies = 1", "list of texts"),
+            ("session_lifetime = '1s'", "8760h"),
+            ("logins_per_account = 0", "at least 1"),
+        ] {
+            let mistakes = load(&[], &[], file).unwrap_err();
+            assert!(mistakes.len() == 1 && mistakes[0].contains(mention), "{mistakes:?}");
+        }
+        let half = load(&[("tls_cert", "c.pem"), ("listen", "0.0.0.0:1")], &[], "").unwrap_err();
+        assert!(half.len() == 1 && half[0].contains("--tls-key"), "{half:?}");
     }
 
     #[test]

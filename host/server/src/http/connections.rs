@@ -7,9 +7,10 @@ mod connection;
 mod open_files;
 mod paced;
 mod socket;
+mod tls;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Connections;
 use connection::Terms;
 pub(super) use paced::TooSlow;
+pub(crate) use tls::{Error as TlsError, Tls};
 
 /// Of the files that may be open, so many in four are for connections; the rest is for the database, children and the
 /// memory images of loaded modules.
@@ -47,12 +49,18 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(ACCEPT_QUEUE)
 }
 
-/// Answers requests until `stop`; then those under way, and returns.
-pub(crate) async fn serve(listener: TcpListener, router: Router, settings: Connections, stop: CancellationToken) {
+/// Answers requests until `stop`, in the clear or by TLS; then those under way, and returns.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    settings: Connections,
+    stop: CancellationToken,
+) {
     let settings = Connections { max: bound(settings.max), ..settings };
     let max = settings.max;
     let places = Arc::new(Semaphore::new(max));
-    let terms = Arc::new(Terms { router, settings, places: places.clone(), stop: stop.clone() });
+    let terms = Arc::new(Terms { router, tls, settings, places: places.clone(), stop: stop.clone() });
     let connections = TaskTracker::new();
     let (mut full, mut refused) = (Complaint::default(), Complaint::default());
     loop {
@@ -69,9 +77,9 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, settings: Conne
             accepted = accepted => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 set_nodelay(&stream);
-                connections.spawn(connection::serve(stream, terms.clone(), place));
+                connections.spawn(connection::serve(stream, Peer(peer.ip()), terms.clone(), place));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -87,6 +95,10 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, settings: Conne
     connections.close();
     connections.wait().await;
 }
+
+/// Who is at the other end of a connection: a client, or a proxy. Every request carries it among its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Peer(pub(super) IpAddr);
 
 /// As many as wanted, unless the system lets us open fewer files.
 fn bound(wanted: usize) -> usize {

@@ -1,6 +1,6 @@
 //! A page that shows the OpenAPI document: one file, no network but the host itself.
 
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
 const PAGE: &str = include_str!("docs.html");
@@ -10,7 +10,13 @@ const POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'unsafe-
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(super) fn page() -> Response {
-    ([(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, POLICY)], PAGE).into_response()
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        // The same for everybody, until the host is another version.
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, PAGE).into_response()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Holds no rules of its own beyond the protocol: what may be done, and what it means, the modules it calls say.
 
 mod batch;
+mod client_address;
 pub(crate) mod connections;
 mod control;
 mod docs;
@@ -15,6 +16,7 @@ mod observe;
 mod openapi;
 mod page;
 mod problem;
+mod protect;
 mod request_id;
 mod service;
 mod tenants;
@@ -22,6 +24,7 @@ mod unread;
 mod users;
 mod views;
 mod walkers;
+mod whoami;
 
 use std::sync::Arc;
 
@@ -31,19 +34,21 @@ use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::config::Role;
+use crate::config::{Config, Role};
 use crate::host::Host;
 use problem::{Kind, Problem};
+use protect::Transport;
 
 /// Everything that a host of its role answers.
 pub fn router(host: Arc<Host>) -> Router {
-    match host.config.role {
+    let config = host.config.clone();
+    match config.role {
         Role::All | Role::Api => {
             let (routes, document) = routes().split_for_parts();
-            finish(routes.layer(openapi::document_layer(&document)), host)
+            finish(routes.layer(openapi::document_layer(&document)), &config, host)
         }
         // It runs walkers and serves nobody: only whether it is alive and ready.
-        Role::Runner => finish(service::health_routes().into(), host),
+        Role::Runner => finish(service::health_routes().into(), &config, host),
     }
 }
 
@@ -59,16 +64,25 @@ fn routes() -> OpenApiRouter<Arc<Host>> {
         .merge(modules::routes())
         .merge(users::routes())
         .merge(tenants::routes())
+        .merge(whoami::routes())
 }
 
 /// What surrounds every request, whatever it asks for.
-fn finish<S: Clone + Send + Sync + 'static>(routes: Router<S>, state: S) -> Router {
-    routes
+fn finish<S: Clone + Send + Sync + 'static>(routes: Router<S>, config: &Config, state: S) -> Router {
+    let transport = if config.tls.is_some() { Transport::Tls } else { Transport::Plain };
+    let routes = routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(axum::middleware::from_fn(unread::drain))
-        .layer(axum::middleware::from_fn(head::bound))
+        .layer(axum::middleware::from_fn(head::bound));
+    // Where nobody is named, nothing is said of other sites at all.
+    let routes = match config.cors_origins.as_slice() {
+        [] => routes,
+        origins => routes.layer(protect::sharing(origins)),
+    };
+    routes
+        .layer(axum::middleware::from_fn_with_state(transport, protect::protect))
         // Outermost: it also sees what the others answer.
         .layer(axum::middleware::from_fn(observe::observe))
         .with_state(state)
@@ -108,7 +122,7 @@ mod tests {
         async fn panics() {
             panic!("at /home/somebody")
         }
-        let routes = finish(Router::new().route("/panics", get(panics)), ());
+        let routes = finish(Router::new().route("/panics", get(panics)), &Config::default(), ());
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let (head, body) = routes.oneshot(request).await.unwrap().into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();

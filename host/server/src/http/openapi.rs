@@ -3,7 +3,7 @@
 //! Each operation describes itself beside its handler.
 
 use axum::Extension;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use utoipa::openapi::header::HeaderBuilder;
@@ -20,7 +20,7 @@ pub(super) struct Document(Bytes);
 
 impl Document {
     pub(super) fn answer(&self) -> Response {
-        ([(CONTENT_TYPE, "application/json")], self.0.clone()).into_response()
+        ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], self.0.clone()).into_response()
     }
 }
 
@@ -167,6 +167,7 @@ mod tests {
         "POST /user/login",
         "POST /user/logout",
         "POST /user/change_password",
+        "GET /whoami",
         "POST /tenants",
         "GET /tenants",
         "GET /tenants/{tenant}",

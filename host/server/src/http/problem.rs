@@ -22,7 +22,7 @@ use super::request_id;
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Seconds after which trying again may help: a database that restarts and a slot that frees take about that long.
-const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
+const RETRY_SECONDS: u64 = 1;
 
 /// Why a request was not carried out.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ pub(crate) struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     walker_id: Option<WalkerId>,
+    retry_seconds: u64,
 }
 
 /// What went wrong: something of ours, or a walker that failed.
@@ -84,7 +85,13 @@ pub(crate) struct ProblemBody<'a> {
 impl Problem {
     /// A problem of this kind, in words for the caller.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { what: What::Ours(kind), detail: detail.into(), errors: Vec::new(), walker_id: None }
+        Self {
+            what: What::Ours(kind),
+            detail: detail.into(),
+            errors: Vec::new(),
+            walker_id: None,
+            retry_seconds: RETRY_SECONDS,
+        }
     }
 
     /// Fields that cannot be used.
@@ -99,12 +106,23 @@ impl Problem {
 
     /// A walker that failed while its caller waited.
     pub(crate) fn walker_failed(id: WalkerId, code: Code, message: String) -> Self {
-        Self { what: What::Walker(code), detail: message, errors: Vec::new(), walker_id: Some(id) }
+        Self {
+            what: What::Walker(code),
+            detail: message,
+            errors: Vec::new(),
+            walker_id: Some(id),
+            retry_seconds: RETRY_SECONDS,
+        }
     }
 
     /// The host's own failure. What happened is in the log, under the request's id.
     pub(crate) fn fault() -> Self {
         Self::new(Kind::Fault, "the host failed to carry this out; its log has the reason under this request_id")
+    }
+
+    /// When it is known how many seconds to wait.
+    pub(crate) fn retry_after(self, retry_seconds: u64) -> Self {
+        Self { retry_seconds, ..self }
     }
 
     fn code(&self) -> &'static str {
@@ -158,19 +176,20 @@ impl IntoResponse for Problem {
         let json = serde_json::to_vec(&body).expect("a problem serialises");
         let mut response = (status, [(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON))], json).into_response();
         let headers = response.headers_mut();
+        let retry_after = HeaderValue::from(self.retry_seconds);
         match status {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             StatusCode::TOO_MANY_REQUESTS => {
-                headers.insert(RETRY_AFTER, RETRY_SECONDS);
+                headers.insert(RETRY_AFTER, retry_after);
             }
             // A walker that failed with 503 is not helped by asking its host again.
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS if matches!(self.what, What::Ours(_)) => {
-                headers.insert(RETRY_AFTER, RETRY_SECONDS);
+                headers.insert(RETRY_AFTER, retry_after);
             }
             StatusCode::CONFLICT if matches!(self.what, What::Ours(Kind::KeyInProgress)) => {
-                headers.insert(RETRY_AFTER, RETRY_SECONDS);
+                headers.insert(RETRY_AFTER, retry_after);
             }
             _ => {}
         }

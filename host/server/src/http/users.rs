@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::client_address::ClientAddress;
 use super::extract::{Addressed, By, Fields, NoQuery, Search};
 use super::openapi::problems;
 use super::problem::Problem;
@@ -22,10 +23,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
         .routes(routes!(change_password))
 }
 
-problems!(NotRegistered: 400, 401, 403, 404, 409, 413, 422, 503);
-problems!(NotLoggedIn: 400, 401, 403, 404, 413, 422, 503);
+problems!(NotRegistered: 400, 401, 403, 404, 409, 413, 422, 429, 503);
+problems!(NotLoggedIn: 400, 401, 403, 404, 413, 422, 429, 503);
 problems!(NotLoggedOut: 400, 401, 403, 503);
-problems!(NotChanged: 400, 401, 403, 413, 422, 503);
+problems!(NotChanged: 400, 401, 403, 413, 422, 429, 503);
 
 /// Who somebody is, or wants to be.
 #[derive(utoipa::ToSchema)]
@@ -46,30 +47,32 @@ struct Credentials {
     responses((status = 201, description = "The new user.", body = Registered), NotRegistered))]
 async fn register(
     State(host): State<Arc<Host>>,
+    ClientAddress(from): ClientAddress,
     Addressed(tenant): Addressed,
     _: Search<NoQuery>,
     mut body: Fields,
 ) -> Result<(StatusCode, Json<Registered>), Problem> {
     let (email, password) = (body.text("email"), body.text("password"));
     body.finish()?;
-    let user = host.identity.register(tenant, &email, password).await?;
+    let user = host.identity.register(from, tenant, &email, password).await?;
     Ok((StatusCode::CREATED, Json(user.into())))
 }
 
-/// Log in: a session of 30 days.
+/// Log in: a session of 30 days, unless the host is told otherwise.
 #[utoipa::path(post, path = "/user/login", tag = "users", security(()),
     params(("Walker-Tenant" = Option<String>, Header, description = "The tenant; `default` when absent")),
     request_body = Credentials,
     responses((status = 200, description = "The session's token.", body = LoggedIn), NotLoggedIn))]
 async fn login(
     State(host): State<Arc<Host>>,
+    ClientAddress(from): ClientAddress,
     Addressed(tenant): Addressed,
     _: Search<NoQuery>,
     mut body: Fields,
 ) -> Result<Json<LoggedIn>, Problem> {
     let (email, password) = (body.text("email"), body.text("password"));
     body.finish()?;
-    let session = host.identity.login(tenant, &email, password).await?;
+    let session = host.identity.login(from, tenant, &email, password).await?;
     Ok(Json(LoggedIn { token: session.token, user: SessionUser::new(session.user, session.expires) }))
 }
 
@@ -96,6 +99,7 @@ struct Passwords {
     responses((status = 204, description = "The new password counts."), NotChanged))]
 async fn change_password(
     State(host): State<Arc<Host>>,
+    ClientAddress(from): ClientAddress,
     By(caller): By,
     _: Search<NoQuery>,
     mut body: Fields,
@@ -103,6 +107,6 @@ async fn change_password(
     let session = caller.session()?;
     let (old, new) = (body.text("old_password"), body.text("new_password"));
     body.finish()?;
-    host.identity.change_password(session, old, new).await?;
+    host.identity.change_password(from, session, old, new).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -182,7 +182,7 @@ impl Caller {
     }
 
     /// When the token ends.
-    pub(super) fn expires(&self) -> Option<DateTime<Utc>> {
+    pub fn expires(&self) -> Option<DateTime<Utc>> {
         match self {
             Self::Operator | Self::Public { .. } => None,
             Self::Key(key) => key.expires,

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of HTTP; a refusal here becomes a status there.
 
+mod attempts;
 mod bootstrap;
 mod caller;
 mod data_dir;
@@ -13,7 +14,9 @@ mod tokens;
 mod users;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::config::{Config, Logins};
 use crate::store::{self, Store};
 
 pub use bootstrap::{FirstStartError, Secrets, first_start};
@@ -45,6 +48,9 @@ pub enum Error {
     /// Unknown user or wrong password; which of the two is not told.
     #[error("the e-mail address or the password is wrong")]
     WrongPassword,
+    /// Passwords are tried too often from one address, or for one account; whether there is such a user is not told.
+    #[error("too many attempts with passwords; the next one counts in {} s", seconds(*.0))]
+    TooManyAttempts(Duration),
     /// More password checks wait than this host can do.
     #[error("too many logins at once")]
     Busy,
@@ -65,6 +71,11 @@ pub struct Mistake {
     pub detail: String,
 }
 
+/// Whole seconds that are certainly enough.
+pub(crate) fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         Self::Store(Arc::new(error))
@@ -77,16 +88,26 @@ pub struct Identity {
     tokens: tokens::Known,
     tenants: tenants::Known,
     passwords: passwords::Passwords,
+    attempts: attempts::Attempts,
+    session_lifetime: Duration,
 }
 
 impl Identity {
     /// On this database, with nothing known yet.
     pub fn new(store: Store) -> Self {
+        let Config { logins, session_lifetime, .. } = Config::default();
+        Self::with(store, logins, session_lifetime)
+    }
+
+    /// The same, told how often passwords may be tried and how long a login lasts.
+    pub fn with(store: Store, logins: Logins, session_lifetime: Duration) -> Self {
         Self {
             store,
             tokens: tokens::Known::new(),
             tenants: tenants::Known::new(),
             passwords: passwords::Passwords::new(),
+            attempts: attempts::Attempts::new(logins),
+            session_lifetime,
         }
     }
 }

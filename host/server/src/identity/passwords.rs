@@ -30,11 +30,23 @@ const NOBODYS_HASH: &str =
 /// Makes and checks password hashes, a few at a time.
 pub(super) struct Passwords {
     slots: Arc<Semaphore>,
+    #[cfg(test)]
+    done: Arc<std::sync::atomic::AtomicUsize>,
 }
 
 impl Passwords {
     pub(super) fn new() -> Self {
-        Self { slots: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self {
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            #[cfg(test)]
+            done: Arc::default(),
+        }
+    }
+
+    /// How many hashes were made or checked so far.
+    #[cfg(test)]
+    pub(super) fn done(&self) -> usize {
+        self.done.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     /// A new salted hash, as text that names its parameters.
@@ -64,6 +76,8 @@ impl Passwords {
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
         let waited = tokio::time::timeout(WAIT, self.slots.clone().acquire_owned()).await;
         let slot = waited.map_err(|_| Error::Busy)?.expect("the semaphore is never closed");
+        #[cfg(test)]
+        self.done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         // The slot goes with the work, which goes on also when the caller hangs up.
         tokio::task::spawn_blocking(move || {
             let _slot = slot;

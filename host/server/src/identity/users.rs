@@ -2,17 +2,15 @@
 //!
 //! Knows nothing of what a user may see; that follows from the root.
 
-use std::time::Duration;
+use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use walker_model::TenantId;
 
+use super::attempts::Attempt;
 use super::tokens::{self, Kind};
 use super::{Error, Identity, Mistake, Session};
 use crate::store::User;
-
-/// A month: long enough not to annoy, short enough that a forgotten machine does not stay logged in.
-const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
 /// The longest address that mail can be sent to (RFC 5321, with erratum 1690 of RFC 3696).
 const MAX_EMAIL: usize = 254;
@@ -38,9 +36,10 @@ impl Identity {
     /// Makes a user of a tenant, with a root of its own.
     ///
     /// # Errors
-    /// `Invalid`, `UserExists`, `Busy`, or when the database cannot answer.
-    pub async fn register(&self, tenant: TenantId, email: &str, password: String) -> Result<User, Error> {
+    /// `TooManyAttempts`, `Invalid`, `UserExists`, `Busy`, or when the database cannot answer.
+    pub async fn register(&self, from: IpAddr, tenant: TenantId, email: &str, password: String) -> Result<User, Error> {
         let email = normal_email(email);
+        self.attempts.take(Attempt { from, tenant, email: &email }).map_err(Error::TooManyAttempts)?;
         let mistakes: Vec<Mistake> =
             [email_mistake(&email), password_mistake("/password", &password)].into_iter().flatten().collect();
         if !mistakes.is_empty() {
@@ -53,9 +52,17 @@ impl Identity {
     /// Starts a session.
     ///
     /// # Errors
-    /// `WrongPassword` (also when there is no such user), `Busy`, or when the database cannot answer.
-    pub async fn login(&self, tenant: TenantId, email: &str, password: String) -> Result<LoggedIn, Error> {
+    /// `TooManyAttempts`, `WrongPassword` (also when there is no such user), `Busy`, or when the database cannot answer.
+    pub async fn login(
+        &self,
+        from: IpAddr,
+        tenant: TenantId,
+        email: &str,
+        password: String,
+    ) -> Result<LoggedIn, Error> {
         let email = normal_email(email);
+        let attempt = Attempt { from, tenant, email: &email };
+        self.attempts.take(attempt).map_err(Error::TooManyAttempts)?;
         // What could not have been registered is not asked for, but takes as long.
         let known = if email_mistake(&email).is_none() { self.store.user(tenant, &email).await? } else { None };
         let (user, hash) = known.unzip();
@@ -63,8 +70,9 @@ impl Identity {
         let password = if password.len() <= MAX_PASSWORD { password } else { String::new() };
         let right = self.passwords.check(password, hash).await?;
         let user = user.filter(|_| right).ok_or(Error::WrongPassword)?;
+        self.attempts.succeeded(attempt);
         let token = tokens::new_token(Kind::Session)?;
-        let lifetime = SESSION_LIFETIME.as_secs_f64();
+        let lifetime = self.session_lifetime.as_secs_f64();
         let expires = self.store.add_session(tenant, user.id, &tokens::hash(&token), lifetime).await?;
         Ok(LoggedIn { token, user, expires })
     }
@@ -83,11 +91,20 @@ impl Identity {
     /// Replaces a user's password, and ends all of the user's other sessions.
     ///
     /// # Errors
-    /// `WrongPassword`, `Invalid`, `Busy`, or when the database cannot answer.
-    pub async fn change_password(&self, session: &Session, old: String, new: String) -> Result<(), Error> {
+    /// `TooManyAttempts`, `WrongPassword`, `Invalid`, `Busy`, or when the database cannot answer.
+    pub async fn change_password(
+        &self,
+        from: IpAddr,
+        session: &Session,
+        old: String,
+        new: String,
+    ) -> Result<(), Error> {
         if let Some(mistake) = password_mistake("/new_password", &new) {
             return Err(Error::Invalid(vec![mistake]));
         }
+        // Whoever found a session must not guess the password with it.
+        let attempt = Attempt { from, tenant: session.tenant, email: &session.email };
+        self.attempts.take(attempt).map_err(Error::TooManyAttempts)?;
         let stored = self.store.user(session.tenant, &session.email).await?.map(|(_, hash)| hash);
         let Some(stored) = stored.filter(|_| old.len() <= MAX_PASSWORD) else { return Err(Error::WrongPassword) };
         if !self.passwords.check(old, Some(stored.clone())).await? {
@@ -130,7 +147,13 @@ fn password_mistake(pointer: &'static str, password: &str) -> Option<Mistake> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZero;
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::Logins;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     use crate::identity::Caller;
     use crate::test_postgres;
 
@@ -160,14 +183,14 @@ mod tests {
         let identity = Identity::new(test_postgres::store().await);
         let acme = identity.create_tenant("acme").await.unwrap().id;
         let zeta = identity.create_tenant("zeta").await.unwrap().id;
-        let user = identity.register(acme, " Ada@Example.org ", "correct horse".into()).await.unwrap();
+        let user = identity.register(HERE, acme, " Ada@Example.org ", "correct horse".into()).await.unwrap();
         assert_eq!(user.email, "ada@example.org");
-        let again = identity.register(acme, "ADA@example.org", "other horse".into()).await;
+        let again = identity.register(HERE, acme, "ADA@example.org", "other horse".into()).await;
         assert!(matches!(again, Err(Error::UserExists(email)) if email == "ada@example.org"));
-        let elsewhere = identity.register(zeta, "ada@example.org", "correct horse".into()).await.unwrap();
+        let elsewhere = identity.register(HERE, zeta, "ada@example.org", "correct horse".into()).await.unwrap();
         assert_ne!(elsewhere.root, user.root);
 
-        let in_ = identity.login(acme, "ada@EXAMPLE.org", "correct horse".into()).await.unwrap();
+        let in_ = identity.login(HERE, acme, "ada@EXAMPLE.org", "correct horse".into()).await.unwrap();
         assert_eq!(in_.user, user);
         let days = (in_.expires - Utc::now()).num_days();
         assert!((29..=30).contains(&days), "{days}");
@@ -181,43 +204,51 @@ mod tests {
     async fn a_wrong_login_does_not_tell_what_was_wrong() {
         let identity = Identity::new(test_postgres::store().await);
         let acme = identity.create_tenant("acme").await.unwrap().id;
-        identity.register(acme, "ada@example.org", "correct horse".into()).await.unwrap();
-        for (email, password) in [
+        identity.register(HERE, acme, "ada@example.org", "correct horse".into()).await.unwrap();
+        for (count, (email, password)) in [
             ("ada@example.org", "correct house".to_owned()),
             ("bob@example.org", "correct horse".to_owned()),
             ("no address\0", "correct horse".to_owned()),
             ("ada@example.org", "x".repeat(5000)),
-        ] {
-            let refused = identity.login(acme, email, password).await;
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            // One hash for the registration, and one for each login, whatever is wrong with it.
+            assert_eq!(identity.passwords.done(), 1 + count, "{email}");
+            let refused = identity.login(HERE, acme, email, password).await;
             assert!(matches!(refused, Err(Error::WrongPassword)), "{email}");
         }
+        assert_eq!(identity.passwords.done(), 5);
     }
 
     #[tokio::test]
     async fn a_new_password_ends_all_other_sessions() {
-        let identity = Identity::new(test_postgres::store().await);
+        let logins = Logins { per_account: NonZero::new(100).unwrap(), ..Logins::default() };
+        let lifetime = Duration::from_secs(60);
+        let identity = Identity::with(test_postgres::store().await, logins, lifetime);
         let acme = identity.create_tenant("acme").await.unwrap().id;
-        identity.register(acme, "ada@example.org", "correct horse".into()).await.unwrap();
-        let here = identity.login(acme, "ada@example.org", "correct horse".into()).await.unwrap().token;
-        let there = identity.login(acme, "ada@example.org", "correct horse".into()).await.unwrap().token;
+        identity.register(HERE, acme, "ada@example.org", "correct horse".into()).await.unwrap();
+        let here = identity.login(HERE, acme, "ada@example.org", "correct horse".into()).await.unwrap().token;
+        let there = identity.login(HERE, acme, "ada@example.org", "correct horse".into()).await.unwrap().token;
         let (mine, other) = (session(&identity, &here).await.unwrap(), session(&identity, &there).await);
         assert!(other.is_some());
-        let wrong = identity.change_password(&mine, "wrong horse".into(), "battery staple".into()).await;
+        let wrong = identity.change_password(HERE, &mine, "wrong horse".into(), "battery staple".into()).await;
         assert!(matches!(wrong, Err(Error::WrongPassword)));
-        let short = identity.change_password(&mine, "correct horse".into(), "short".into()).await;
+        let short = identity.change_password(HERE, &mine, "correct horse".into(), "short".into()).await;
         assert!(matches!(short, Err(Error::Invalid(mistakes)) if mistakes[0].pointer == "/new_password"));
-        identity.change_password(&mine, "correct horse".into(), "battery staple".into()).await.unwrap();
+        identity.change_password(HERE, &mine, "correct horse".into(), "battery staple".into()).await.unwrap();
         assert!(session(&identity, &here).await.is_some());
         assert_eq!(session(&identity, &there).await, None);
-        assert!(identity.login(acme, "ada@example.org", "correct horse".into()).await.is_err());
-        assert!(identity.login(acme, "ada@example.org", "battery staple".into()).await.is_ok());
+        assert!(identity.login(HERE, acme, "ada@example.org", "correct horse".into()).await.is_err());
+        assert!(identity.login(HERE, acme, "ada@example.org", "battery staple".into()).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_registration_names_every_mistake() {
         let identity = Identity::new(test_postgres::store().await);
         let acme = identity.create_tenant("acme").await.unwrap().id;
-        let Err(Error::Invalid(mistakes)) = identity.register(acme, "ada", "short".into()).await else {
+        let Err(Error::Invalid(mistakes)) = identity.register(HERE, acme, "ada", "short".into()).await else {
             panic!("is refused")
         };
         let pointers: Vec<_> = mistakes.iter().map(|mistake| mistake.pointer).collect();

@@ -17,15 +17,18 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::activity::{Activity, Phase, UnderWay};
 use super::paced::Paced;
 use super::socket::Socket;
+use super::{Peer, Tls};
 use crate::config::Connections;
 
 /// What is buffered of a request or an answer; also the largest head that can be read at all.
@@ -42,6 +45,7 @@ const CROWDED: usize = 8;
 /// What holds for every connection.
 pub(super) struct Terms {
     pub(super) router: Router,
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) settings: Connections,
     pub(super) places: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
@@ -65,13 +69,60 @@ impl Terms {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve(stream: TcpStream, terms: Arc<Terms>, place: OwnedSemaphorePermit) {
+pub(super) async fn serve(stream: TcpStream, peer: Peer, terms: Arc<Terms>, place: OwnedSemaphorePermit) {
     let activity = Arc::new(Activity::new());
-    let socket = TokioIo::new(Socket::new(stream, activity.clone(), place));
+    // Beneath TLS: what counts is what goes over the network, and a handshake is the first part of the first head.
+    let socket = Socket::new(stream, activity.clone(), place);
+    let mut watch = Watch::new(&terms);
+    match &terms.tls {
+        None => speak(socket, peer, &terms, &activity, &mut watch).await,
+        Some(tls) => {
+            if let Some(stream) = shake_hands(tls, socket, &terms, &activity, &mut watch).await {
+                speak(stream, peer, &terms, &activity, &mut watch).await;
+            }
+        }
+    }
+}
+
+/// Agrees on keys with the client; `None` when that fails, or takes too long.
+async fn shake_hands(
+    tls: &Tls,
+    socket: Socket,
+    terms: &Terms,
+    activity: &Activity,
+    watch: &mut Watch,
+) -> Option<TlsStream<Socket>> {
+    let mut handshake = pin!(tls.acceptor().accept(socket));
+    let mut stopping = Some(pin!(terms.stop.cancelled()));
+    poll_fn(|context| {
+        if stopping.as_mut().is_some_and(|stop| stop.as_mut().poll(context).is_ready()) {
+            // Looked at once more: there is less patience from now on.
+            stopping = None;
+        }
+        match handshake.as_mut().poll(context) {
+            Poll::Ready(Ok(stream)) => Poll::Ready(Some(stream)),
+            // The client's doing: it speaks no TLS, or none of ours, or does not trust the certificate.
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed: {error}");
+                Poll::Ready(None)
+            }
+            Poll::Pending => watch.poll(context, terms, activity.phase()).map(|()| None),
+        }
+    })
+    .await
+}
+
+/// Answers requests, one after the other.
+async fn speak<S>(stream: S, peer: Peer, terms: &Terms, activity: &Arc<Activity>, watch: &mut Watch)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let under_way = activity.request();
         let body = |body| Body::new(Paced::new(body, activity.clone(), &terms.settings));
-        let answer = terms.router.clone().oneshot(Request::from(request.map(body)));
+        let mut request = Request::from(request.map(body));
+        request.extensions_mut().insert(peer);
+        let answer = terms.router.clone().oneshot(request);
         async move {
             let response = answer.await?;
             Ok::<_, Infallible>(response.map(|body| Answer { body, _under_way: under_way }))
@@ -80,9 +131,8 @@ pub(super) async fn serve(stream: TcpStream, terms: Arc<Terms>, place: OwnedSema
     let mut builder = http1::Builder::new();
     // Heads are watched below, where waiting for one is told from waiting for its end.
     builder.header_read_timeout(None).max_buf_size(BUFFER_BYTES);
-    let mut connection = pin!(builder.serve_connection(socket, service).with_upgrades());
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let mut stopping = Some(pin!(terms.stop.cancelled()));
-    let mut watch = Watch::new(&terms);
     poll_fn(|context| {
         if let Some(stop) = &mut stopping
             && stop.as_mut().poll(context).is_ready()
@@ -100,7 +150,7 @@ pub(super) async fn serve(stream: TcpStream, terms: Arc<Terms>, place: OwnedSema
             }
             Poll::Pending => {}
         }
-        watch.poll(context, &terms, activity.phase())
+        watch.poll(context, terms, activity.phase())
     })
     .await;
 }

@@ -59,6 +59,9 @@ impl From<identity::Error> for Problem {
             Error::UnknownTenant(_) => Kind::TenantNotFound,
             Error::UnknownKey => Kind::KeyNotFound,
             Error::WrongPassword => Kind::LoginFailed,
+            Error::TooManyAttempts(wait) => {
+                return Self::new(Kind::TooManyAttempts, error.to_string()).retry_after(identity::seconds(*wait));
+            }
             Error::Busy => Kind::Busy,
             Error::Store(cause) => return database(cause),
             Error::Fault(_) => return fault(&error),

@@ -83,6 +83,7 @@ kinds! {
     ModuleNameInvalid = "module.name_invalid", 422, "The module cannot be called that";
 
     QuotaWalkers = "quota.walkers", 429, "The tenant has too many live walkers";
+    TooManyAttempts = "rate.login", 429, "Passwords are tried too often";
     TooManyUploads = "limit.uploads", 429, "Too many modules come in at once";
 
     HeadersTooLarge = "headers.too_large", 431, "The headers are too large";

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use walker_model::{NodeId, micros};
 
 use super::{QuotasView, SetQuotasView};
+use crate::identity::{Caller, Denied};
 use crate::quotas::QuotaRules;
 use crate::store::{KeyRow, Tenant, User};
 
@@ -125,5 +126,61 @@ impl From<KeyRow> for KeyView {
     fn from(key: KeyRow) -> Self {
         let KeyRow { id, name, scopes, created_at, expires_at } = key;
         Self { id, name, scopes, created_at, expires_at }
+    }
+}
+
+/// Whom a token stands for; what its kind does not have is null.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct WhoAmI {
+    /// operator, key or session.
+    #[schema(example = "session")]
+    kind: &'static str,
+    #[schema(example = "default")]
+    tenant: Option<String>,
+    /// The root that it enters.
+    #[schema(value_type = Option<String>, example = "n::018f7f1e-0000-7000-8000-000000000000")]
+    root_id: Option<NodeId>,
+    /// A session's user.
+    user: Option<UserView>,
+    /// What a key may do.
+    #[schema(example = json!(["invoke", "read"]))]
+    scopes: Option<Vec<&'static str>>,
+    /// When the token ends; null when it does not.
+    #[serde(with = "micros::option")]
+    expiration: Option<DateTime<Utc>>,
+}
+
+/// A user.
+#[derive(Serialize, ToSchema)]
+struct UserView {
+    id: Uuid,
+    #[schema(example = "ada@example.org")]
+    email: String,
+}
+
+impl WhoAmI {
+    /// # Errors
+    /// For a caller without a token.
+    pub(in crate::http) fn new(caller: Caller) -> Result<Self, Denied> {
+        let expiration = caller.expires();
+        let nobody = Self { kind: "operator", tenant: None, root_id: None, user: None, scopes: None, expiration };
+        Ok(match caller {
+            Caller::Public { .. } => return Err(Denied::NoToken),
+            Caller::Operator => nobody,
+            Caller::Key(key) => Self {
+                kind: "key",
+                tenant: Some(key.tenant_name),
+                root_id: Some(NodeId::root(key.root)),
+                scopes: Some(key.scopes.names()),
+                ..nobody
+            },
+            Caller::Session(session) => Self {
+                kind: "session",
+                tenant: Some(session.tenant_name),
+                root_id: Some(NodeId::root(session.root)),
+                user: Some(UserView { id: session.user_id, email: session.email }),
+                ..nobody
+            },
+        })
     }
 }
