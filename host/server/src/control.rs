@@ -11,6 +11,7 @@ use walker_model::{Status, WalkerId};
 use crate::access::Actor;
 use crate::host::Host;
 use crate::queue::Refused;
+use crate::quotas::SUSPENDED;
 use crate::store::cancel::{CANCEL_BATCH, CancelFilter, Cancelled, Stands};
 use crate::store::lanes::Lane;
 use crate::store::{self, Lease};
@@ -36,6 +37,9 @@ pub enum Error {
     /// It moved between hosts all the time.
     #[error("the walker could not be held; try again shortly")]
     Busy,
+    /// The operator has suspended the tenant.
+    #[error("{SUSPENDED}")]
+    Suspended,
     /// The tenant has as many live walkers as it may have.
     #[error(
         "the tenant may have {0} walkers pending or running at once; try again when some have ended, or have quota live_walkers raised"
@@ -119,7 +123,9 @@ impl Host {
     /// # Errors
     /// When there is none within reach, it is live, or it ended well.
     pub async fn retry(&self, actor: &Actor, id: &WalkerId) -> Result<(), Error> {
+        let terms = self.quotas.terms(actor.tenant).await.map_err(Error::Quotas)?;
         match self.stands(actor, id).await? {
+            Status::Failed | Status::Cancelled if !terms.is_open => return Err(Error::Suspended),
             Status::Failed | Status::Cancelled => {}
             Status::Completed => return Err(Error::IsCompleted),
             live @ (Status::Pending | Status::Running) => return Err(Error::IsLive(live, "retried")),
@@ -128,7 +134,7 @@ impl Host {
         let lane = Lane { tenant: actor.tenant, walker: id.name.clone(), priority };
         let number = self.lanes.number(&lane).await?;
         // It counts again, like one that is accepted.
-        let quota = self.quotas.of(actor.tenant).await.map_err(Error::Quotas)?.live_walkers;
+        let quota = terms.quotas.live_walkers;
         let room = self.backlog.admit(actor.tenant, &[id.uuid], quota).await;
         let coming = room.map_err(|refused| match refused {
             Refused::Full => Error::TooManyWalkers(quota),

@@ -18,8 +18,8 @@ use crate::follow::follow;
 use crate::identity::Identity;
 use crate::modules::{Catalog, Compiled, Spool};
 use crate::queue::{
-    Backlog, Cancels, Claiming, HostLease, Lanes, Slots, Strays, Waiters, Wake, Writers, announce, claim_due,
-    forget_keys, free_strays, hear, keep_size, recover, stop_cancelled, tell,
+    Backlog, Cancels, Claiming, HostLease, Lanes, Removals, Slots, Strays, Waiters, Wake, Writers, announce, claim_due,
+    forget_keys, free_strays, hear, keep_size, recover, remove_tenants, stop_cancelled, tell,
 };
 use crate::quotas::TenantQuotas;
 use crate::runner::{Memory, Running, Turns};
@@ -79,6 +79,7 @@ pub struct Host {
     pub(crate) waiters: Waiters,
     pub(crate) running: Running,
     pub(crate) cancels: Cancels,
+    pub(crate) removals: Removals,
     /// What all runs share.
     pub(crate) memory: Memory,
     /// The walkers' turns on their threads.
@@ -126,6 +127,7 @@ impl Host {
                 waiters,
                 running: Running::default(),
                 cancels,
+                removals: Removals::default(),
                 walkers,
                 io: Handle::current(),
                 backtraces: Cache::new(MAX_BACKTRACES),
@@ -144,6 +146,11 @@ impl Host {
         tasks.spawn(async move {
             let stop = |lease: store::Lease| stopper.running.cancel(lease.id, lease.attempt);
             stop_cancelled(stopper.store.clone(), stopper.lease.clone(), &stopper.cancels, stop).await;
+        });
+        let stopper = host.clone();
+        tasks.spawn(async move {
+            let stop = |tenant| stopper.running.stop_sync_of(tenant);
+            remove_tenants(stopper.store.clone(), &stopper.removals, stop).await;
         });
         tasks.spawn(add_days(host.store.clone()));
         tasks.spawn(keep_size(host.store.clone(), host.config.keep_days));

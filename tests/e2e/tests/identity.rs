@@ -15,7 +15,7 @@ const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 const PASSWORD: &str = "correct horse battery staple";
 
 /// Registers a user and logs in; answers a client with the session, and the user's root.
-async fn user(host: &Host, email: &str) -> (Client, String) {
+pub(crate) async fn user(host: &Host, email: &str) -> (Client, String) {
     let open = host.client.with_token(None);
     let credentials = json!({"email": email, "password": PASSWORD});
     let registered = open.post("/user/register", &credentials).await.expect(201);
@@ -32,13 +32,13 @@ async fn user(host: &Host, email: &str) -> (Client, String) {
 }
 
 /// Makes a key of a tenant; answers a client with it, and its id.
-async fn key(host: &Host, tenant: &str, fields: Value) -> (Client, String) {
+pub(crate) async fn key(host: &Host, tenant: &str, fields: Value) -> (Client, String) {
     let made = host.operator().post(&format!("/tenants/{tenant}/keys"), &fields).await.expect(201);
     (host.client.with_token(made["key"].as_str()), made["id"].as_str().unwrap().to_owned())
 }
 
 /// Waits until a token is refused, which must not take long.
-async fn is_revoked(client: &Client) {
+pub(crate) async fn is_revoked(client: &Client) {
     let revoked = Instant::now();
     while client.get("/walkers").await.status != 401 {
         assert!(revoked.elapsed() <= REVOKED_WITHIN, "the token still works");

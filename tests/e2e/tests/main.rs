@@ -18,4 +18,5 @@ mod readme;
 mod scene;
 mod shape;
 mod stop;
+mod tenants;
 mod uploads;

@@ -175,6 +175,7 @@ mod tests {
         "GET /tenants/{tenant}/keys",
         "DELETE /tenants/{tenant}/keys/{key_id}",
         "GET /healthz",
+        "DELETE /tenants/{tenant}",
         "GET /readyz",
         "GET /openapi.json",
         "GET /docs",

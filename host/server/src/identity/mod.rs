@@ -14,6 +14,7 @@ mod users;
 
 use std::sync::Arc;
 
+use crate::quotas::SUSPENDED;
 use crate::store::{self, Store};
 
 pub use bootstrap::{FirstStartError, Secrets, first_start};
@@ -40,6 +41,17 @@ pub enum Error {
     #[error("there is no tenant {0:?}")]
     UnknownTenant(String),
     /// The tenant has no such key.
+    /// Nothing new of the tenant starts.
+    #[error("{SUSPENDED}")]
+    TenantSuspended,
+    /// The tenant is on its way out.
+    #[error("tenant {0} is being deleted; its name is free once all of it is gone")]
+    TenantDeleting(String),
+    /// Callers who name no tenant address it.
+    #[error(
+        "the tenant {DEFAULT_TENANT} is the one that callers address who name none, and a host that starts makes it anew; suspend it instead"
+    )]
+    TenantIsDefault,
     #[error("the tenant has no such key")]
     UnknownKey,
     /// Unknown user or wrong password; which of the two is not told.

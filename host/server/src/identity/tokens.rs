@@ -109,6 +109,11 @@ impl Identity {
         }
     }
 
+    /// Forgets all tokens: many were removed at once.
+    pub(super) fn forget_all(&self) {
+        self.tokens.callers.invalidate_all();
+    }
+
     /// Forgets a token that was just removed, so that this host refuses it at once.
     pub(super) async fn forget(&self, hash: &[u8]) {
         if let Ok(hash) = <[u8; 32]>::try_from(hash) {

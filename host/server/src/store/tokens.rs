@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use walker_model::TenantId;
 
-use super::tenants::Tenant;
+use super::tenants::{COLUMNS, Tenant};
 use super::{Error, Session, Store};
 
 /// Any number, the same on every host: who holds this advisory lock may set up the first tenant and its tokens.
@@ -71,21 +71,20 @@ impl Store {
         Ok(session)
     }
 
-    /// The token with this hash, unless it has expired.
+    /// The token with this hash, unless it has expired or its tenant is being deleted.
     ///
     /// # Errors
     /// When Postgres cannot be reached, refuses, or holds a token of an unknown kind.
     pub async fn token(&self, hash: &[u8]) -> Result<Option<Token>, Error> {
         let client = self.client().await?;
         let statement = client
-            .prepare_cached(
-                "select k.kind, k.id, k.expires_at, k.scopes, u.id, u.email, u.root_id,
-                        t.id, t.name, t.root_id, t.public_root_id, t.created_at, t.quotas
+            .prepare_cached(&format!(
+                "select k.kind, k.id, k.expires_at, k.scopes, u.id, u.email, u.root_id, {COLUMNS}
                    from tokens k
                    left join tenants t on t.id = k.tenant_id
                    left join users u on u.id = k.user_id
-                  where k.hash = $1 and (k.expires_at is null or k.expires_at > now())",
-            )
+                  where k.hash = $1 and (k.expires_at is null or k.expires_at > now()) and t.deleting_since is null"
+            ))
             .await?;
         let Some(row) = client.query_opt(&statement, &[&hash]).await? else { return Ok(None) };
         let bearer = match row.get(0) {

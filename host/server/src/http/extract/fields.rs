@@ -96,6 +96,29 @@ impl Fields {
         read.map_err(|detail| self.wrong(name, detail)).ok()
     }
 
+    /// True or false, which may be left out.
+    pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
+        self.known.push(name);
+        let value = self.left.remove(name)?;
+        if value.as_bool().is_none() {
+            self.wrong(name, format!("expected true or false, found {}", kind(&value)));
+        }
+        value.as_bool()
+    }
+
+    /// A change that may be left out: `Some(None)` for null, else what `read` reads, which says what it expected.
+    pub(crate) fn change<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        self.known.push(name);
+        match self.left.remove(name)? {
+            Value::Null => Some(None),
+            value => read(&value).map_err(|detail| self.wrong(name, detail)).ok().map(Some),
+        }
+    }
+
     /// An object of changes that may be left out: its members as `read` reads them, `None` for null, none where any is
     /// wrong. `read` gets a member's name and value, and says what it expected.
     pub(crate) fn patch<T>(

@@ -56,6 +56,9 @@ impl From<identity::Error> for Problem {
             }
             Error::UserExists(_) => Kind::UserExists,
             Error::TenantExists(_) => Kind::TenantExists,
+            Error::TenantSuspended => Kind::TenantSuspended,
+            Error::TenantDeleting(_) => Kind::TenantDeleting,
+            Error::TenantIsDefault => Kind::TenantIsDefault,
             Error::UnknownTenant(_) => Kind::TenantNotFound,
             Error::UnknownKey => Kind::KeyNotFound,
             Error::WrongPassword => Kind::LoginFailed,
@@ -93,6 +96,7 @@ impl From<invoke::Error> for Problem {
             Error::CustomTooLarge(..) => Kind::CustomTooLarge,
             Error::TooManyWalkers(_) => Kind::QuotaWalkers,
             Error::Busy => Kind::Busy,
+            Error::Suspended => Kind::TenantSuspended,
             Error::KeyReused => Kind::KeyReused,
             Error::KeyInProgress => Kind::KeyInProgress,
             Error::KeyForgotten => Kind::WalkerNotFound,
@@ -112,6 +116,7 @@ impl From<control::Error> for Problem {
             Error::IsCompleted => Kind::WalkerIsCompleted,
             Error::TooManyWalkers(_) => Kind::QuotaWalkers,
             Error::Busy => Kind::Busy,
+            Error::Suspended => Kind::TenantSuspended,
             Error::Store(cause) => return database(cause),
             Error::Quotas(cause) => return database(cause),
         };
@@ -132,6 +137,8 @@ impl From<modules::Error> for Problem {
             Error::Crowded(Crowded::Host) => Kind::Busy,
             Error::Store(cause) => return database(cause),
             Error::Fault(_) => return fault(&error),
+            Error::Suspended => Kind::TenantSuspended,
+            Error::Quotas(cause) => return database(cause),
         };
         Self::new(kind, error.to_string())
     }

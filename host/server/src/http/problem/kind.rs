@@ -41,6 +41,7 @@ kinds! {
     LoginFailed = "login.failed", 401, "The login failed";
 
     ScopeMissing = "scope.missing", 403, "The token may not do this";
+    TenantSuspended = "tenant.suspended", 403, "The tenant is suspended";
     TokenUnfit = "token.wrong_kind", 403, "This needs another kind of token";
 
     RouteNotFound = "route.not_found", 404, "There is nothing here";
@@ -61,6 +62,8 @@ kinds! {
     WalkerIsCompleted = "walker.is_completed", 409, "The walker ended well";
     KeyInProgress = "idempotency.in_progress", 409, "The first request with this key is still running";
     TenantExists = "tenant.exists", 409, "There already is such a tenant";
+    TenantIsDefault = "tenant.is_default", 409, "The default tenant stays";
+    TenantDeleting = "tenant.deleting", 409, "The tenant is being deleted";
 
     BodyTooLarge = "body.too_large", 413, "The body is too large";
 

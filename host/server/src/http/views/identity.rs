@@ -65,6 +65,12 @@ pub(in crate::http) struct TenantView {
     root_id: NodeId,
     #[serde(with = "micros")]
     created_at: DateTime<Utc>,
+    /// Whether nothing new of it starts.
+    suspended: bool,
+    /// Whether all of it is being deleted.
+    deleting: bool,
+    /// How many days after its end a walker can be read; null: as the host's settings say.
+    keep_results: Option<i16>,
     /// What is set for it alone.
     quotas: SetQuotasView,
     /// What it may use, all told.
@@ -78,6 +84,9 @@ impl TenantView {
             name: tenant.name,
             root_id: NodeId::root(tenant.root),
             created_at: tenant.created_at,
+            suspended: tenant.is_suspended,
+            deleting: tenant.is_deleting,
+            keep_results: tenant.keep_days,
             quotas: SetQuotasView(tenant.quotas),
         }
     }
