@@ -14,7 +14,7 @@ use crate::queue::Refused;
 use crate::quotas::SUSPENDED;
 use crate::store::cancel::{CANCEL_BATCH, CancelFilter, Cancelled, Stands};
 use crate::store::lanes::Lane;
-use crate::store::{self, Lease};
+use crate::store::{self, Lease, WalkerView};
 
 /// How often a walker that changes hands is asked again: each time means that a host took it or gave it back.
 const MAX_MOVES: usize = 20;
@@ -188,6 +188,8 @@ impl Host {
 
     async fn stands(&self, actor: &Actor, id: &WalkerId) -> Result<Status, Error> {
         let view = self.store.walker(actor, id).await?;
-        view.map(|view| view.schedule.status).ok_or(Error::Unknown)
+        // What may only be read, because its owner granted that, is nobody else's to change.
+        let is_owned = |view: &WalkerView| actor.readable_root().is_none_or(|root| view.schedule.root_id.uuid == root);
+        view.filter(is_owned).map(|view| view.schedule.status).ok_or(Error::Unknown)
     }
 }

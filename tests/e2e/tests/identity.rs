@@ -12,7 +12,7 @@ use crate::scene::{self, keys};
 /// How long a token may live on after it was revoked.
 const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// Registers a user and logs in; answers a client with the session, and the user's root.
 pub(crate) async fn user(host: &Host, email: &str) -> (Client, String) {

@@ -7,6 +7,7 @@ pub(crate) mod connections;
 mod control;
 mod docs;
 mod extract;
+mod grants;
 mod head;
 mod invoke;
 mod logs;
@@ -58,6 +59,7 @@ fn routes() -> OpenApiRouter<Arc<Host>> {
         .merge(logs::routes())
         .merge(modules::routes())
         .merge(users::routes())
+        .merge(grants::routes())
         .merge(tenants::routes())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What users wrote (fields, reports, custom values, schemas) passes through as text, never through a parser.
 
+mod grants;
 mod identity;
 mod limits;
 mod modules;
@@ -10,6 +11,7 @@ mod walkers;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(super) use grants::*;
 pub(super) use identity::*;
 pub(super) use limits::*;
 pub(super) use modules::*;

@@ -5,6 +5,7 @@
 mod bootstrap;
 mod caller;
 mod data_dir;
+mod grants;
 mod keys;
 mod passwords;
 mod scopes;
@@ -15,11 +16,13 @@ mod users;
 use std::sync::Arc;
 
 use crate::quotas::SUSPENDED;
+use crate::store::grants::MOST_GIVEN;
 use crate::store::{self, Store};
 
 pub use bootstrap::{FirstStartError, Secrets, first_start};
 pub use caller::{Caller, Denied, Key, Session};
 pub use data_dir::{OPERATOR_TOKEN_FILE, write_client};
+pub use grants::Given;
 pub use keys::{NewKey, WantedKey};
 pub use scopes::{Scope, Scopes};
 pub use tenants::DEFAULT_TENANT;
@@ -37,10 +40,6 @@ pub enum Error {
     /// There is a tenant of this name.
     #[error("there already is a tenant {0}")]
     TenantExists(String),
-    /// There is no tenant of this name.
-    #[error("there is no tenant {0:?}")]
-    UnknownTenant(String),
-    /// The tenant has no such key.
     /// Nothing new of the tenant starts.
     #[error("{SUSPENDED}")]
     TenantSuspended,
@@ -52,8 +51,18 @@ pub enum Error {
         "the tenant {DEFAULT_TENANT} is the one that callers address who name none, and a host that starts makes it anew; suspend it instead"
     )]
     TenantIsDefault,
+    /// There is no tenant of this name.
+    #[error("there is no tenant {0:?}")]
+    UnknownTenant(String),
+    /// The tenant has no such key.
     #[error("the tenant has no such key")]
     UnknownKey,
+    /// There is no such grant of the caller's.
+    #[error("there is no such grant of yours")]
+    UnknownGrant,
+    /// The caller has given as many as it may.
+    #[error("you granted {MOST_GIVEN} already; take some back, or grant all of your walkers at once")]
+    TooManyGrants,
     /// Unknown user or wrong password; which of the two is not told.
     #[error("the e-mail address or the password is wrong")]
     WrongPassword,

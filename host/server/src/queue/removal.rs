@@ -79,6 +79,7 @@ mod tests {
     use walker_model::SetQuotas;
 
     use super::*;
+    use crate::access::{Actor, Reach};
     use crate::store::Session;
     use crate::test_postgres;
 
@@ -114,6 +115,8 @@ mod tests {
                 .await
                 .unwrap();
         }
+        let to_key = Actor { tenant, root: user.root, reach: Reach::Root };
+        store.add_grant(&to_key, Uuid::now_v7(), None).await.unwrap();
         client.execute("insert into walker_names values ($1, 'sample', $2)", &[&tenant.0, &module]).await.unwrap();
         client
             .execute("insert into lanes (tenant_id, walker, priority) values ($1, 'sample', 0)", &[&tenant.0])

@@ -48,7 +48,7 @@ impl Scene {
         let client = store.client().await.unwrap();
         let tenant: i64 = client
             .query_one(
-                "insert into tenants (name, root_id, public_root_id) values ('t', $1, $1) returning id",
+                "insert into tenants (name, root_id, public_root_id) values ('t', $1, gen_random_uuid()) returning id",
                 &[&root],
             )
             .await

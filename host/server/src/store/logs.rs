@@ -6,6 +6,7 @@ use tokio_postgres::types::Json as Sql;
 use walker_model::{Json, WalkerId};
 use walker_sandbox::LogLine;
 
+use super::grants::MAY_READ_LOGS;
 use super::lease::Leases;
 use super::read::optional;
 use super::{Error, Lease, Session, Store};
@@ -64,15 +65,15 @@ impl Store {
         let client = self.client().await?;
         // One snapshot for chunks and result, so that a run ending in between loses no line.
         let statement = client
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "select r.attempt, r.logs, r.id is not null ended,
                         (select json_agg(json_build_object('attempt', l.attempt, 'lines', l.lines) order by l.attempt, l.seq)
                          from (select l.attempt, l.seq, l.lines from logs l where l.id = w.id
                                union all
                                select a.attempt, null, a.logs from attempts a where a.id = w.id and a.logs is not null) l) chunks
                  from walkers w left join results r on r.id = w.id
-                 where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)",
-            )
+                 where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and {MAY_READ_LOGS}"
+            ))
             .await?;
         let row = client.query_opt(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()]).await?;
         let Some(row) = row else { return Ok(None) };

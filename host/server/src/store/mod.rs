@@ -10,6 +10,7 @@ mod code;
 pub(crate) mod complete;
 pub(crate) mod ending;
 mod forget;
+pub(crate) mod grants;
 pub(crate) mod groups;
 pub(crate) mod hosts;
 pub(crate) mod intake;
@@ -39,6 +40,8 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, Recycling
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{NoTls, Row};
 
+pub use grants::Grant;
+pub(crate) use grants::Granted;
 pub use hosts::HostId;
 pub use lease::Lease;
 pub use logs::{LogEntry, Logs};

@@ -61,6 +61,8 @@ impl From<identity::Error> for Problem {
             Error::TenantIsDefault => Kind::TenantIsDefault,
             Error::UnknownTenant(_) => Kind::TenantNotFound,
             Error::UnknownKey => Kind::KeyNotFound,
+            Error::UnknownGrant => Kind::GrantNotFound,
+            Error::TooManyGrants => Kind::QuotaGrants,
             Error::WrongPassword => Kind::LoginFailed,
             Error::Busy => Kind::Busy,
             Error::Store(cause) => return database(cause),
@@ -94,9 +96,9 @@ impl From<invoke::Error> for Problem {
             Error::TooDeep(_) => Kind::CallsTooDeep,
             Error::SpawnedTooDeep(_) => Kind::SpawnedTooDeep,
             Error::CustomTooLarge(..) => Kind::CustomTooLarge,
+            Error::Suspended => Kind::TenantSuspended,
             Error::TooManyWalkers(_) => Kind::QuotaWalkers,
             Error::Busy => Kind::Busy,
-            Error::Suspended => Kind::TenantSuspended,
             Error::KeyReused => Kind::KeyReused,
             Error::KeyInProgress => Kind::KeyInProgress,
             Error::KeyForgotten => Kind::WalkerNotFound,
@@ -114,9 +116,9 @@ impl From<control::Error> for Problem {
             Error::HasEnded(_) => Kind::WalkerHasEnded,
             Error::IsLive(..) => Kind::WalkerIsLive,
             Error::IsCompleted => Kind::WalkerIsCompleted,
+            Error::Suspended => Kind::TenantSuspended,
             Error::TooManyWalkers(_) => Kind::QuotaWalkers,
             Error::Busy => Kind::Busy,
-            Error::Suspended => Kind::TenantSuspended,
             Error::Store(cause) => return database(cause),
             Error::Quotas(cause) => return database(cause),
         };
@@ -135,10 +137,10 @@ impl From<modules::Error> for Problem {
             Error::UnknownVersion(..) => Kind::VersionNotFound,
             Error::Crowded(Crowded::Tenant) => Kind::TooManyUploads,
             Error::Crowded(Crowded::Host) => Kind::Busy,
-            Error::Store(cause) => return database(cause),
-            Error::Fault(_) => return fault(&error),
             Error::Suspended => Kind::TenantSuspended,
             Error::Quotas(cause) => return database(cause),
+            Error::Store(cause) => return database(cause),
+            Error::Fault(_) => return fault(&error),
         };
         Self::new(kind, error.to_string())
     }

@@ -50,6 +50,7 @@ kinds! {
     ModuleNotFound = "module.not_found", 404, "There is no such module";
     VersionNotFound = "module.version_not_found", 404, "The module has no such version";
     TenantNotFound = "tenant.not_found", 404, "There is no such tenant";
+    GrantNotFound = "grant.not_found", 404, "There is no such grant";
     KeyNotFound = "key.not_found", 404, "There is no such key";
 
     MethodNotAllowed = "method.not_allowed", 405, "This method does nothing here";
@@ -61,9 +62,9 @@ kinds! {
     WalkerIsLive = "walker.is_live", 409, "The walker has not ended";
     WalkerIsCompleted = "walker.is_completed", 409, "The walker ended well";
     KeyInProgress = "idempotency.in_progress", 409, "The first request with this key is still running";
-    TenantExists = "tenant.exists", 409, "There already is such a tenant";
     TenantIsDefault = "tenant.is_default", 409, "The default tenant stays";
     TenantDeleting = "tenant.deleting", 409, "The tenant is being deleted";
+    TenantExists = "tenant.exists", 409, "There already is such a tenant";
 
     BodyTooLarge = "body.too_large", 413, "The body is too large";
 
@@ -85,6 +86,7 @@ kinds! {
     ModuleRejected = "module.rejected", 422, "The module cannot be run";
     ModuleNameInvalid = "module.name_invalid", 422, "The module cannot be called that";
 
+    QuotaGrants = "quota.grants", 429, "There are too many grants";
     QuotaWalkers = "quota.walkers", 429, "The tenant has too many live walkers";
     TooManyUploads = "limit.uploads", 429, "Too many modules come in at once";
 
