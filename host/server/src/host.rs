@@ -18,8 +18,8 @@ use crate::follow::follow;
 use crate::identity::Identity;
 use crate::modules::{Catalog, Compiled, Spool};
 use crate::queue::{
-    Backlog, Cancels, Claiming, HostLease, Lanes, Removals, Slots, Strays, Waiters, Wake, Writers, announce, claim_due,
-    forget_keys, free_strays, hear, keep_size, recover, remove_tenants, stop_cancelled, tell,
+    Backlog, Cancels, Claiming, HostLease, Lanes, Removals, Slots, Strays, Waiters, Wake, Writers, add_up_usage,
+    announce, claim_due, forget_keys, free_strays, hear, keep_size, recover, remove_tenants, stop_cancelled, tell,
 };
 use crate::quotas::TenantQuotas;
 use crate::runner::{Memory, Running, Turns};
@@ -153,6 +153,7 @@ impl Host {
             remove_tenants(stopper.store.clone(), &stopper.removals, stop).await;
         });
         tasks.spawn(add_days(host.store.clone()));
+        tasks.spawn(add_up_usage(host.store.clone()));
         tasks.spawn(keep_size(host.store.clone(), host.config.keep_days));
         tasks.spawn(tell(host.store.clone(), host.lease.clone(), host.wake.clone()));
         if host.runs_async() {

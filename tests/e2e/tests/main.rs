@@ -22,3 +22,4 @@ mod shape;
 mod stop;
 mod tenants;
 mod uploads;
+mod usage;

@@ -20,6 +20,7 @@ mod request_id;
 mod service;
 mod tenants;
 mod unread;
+mod usage;
 mod users;
 mod views;
 mod walkers;
@@ -61,6 +62,7 @@ fn routes() -> OpenApiRouter<Arc<Host>> {
         .merge(users::routes())
         .merge(grants::routes())
         .merge(tenants::routes())
+        .merge(usage::routes())
 }
 
 /// What surrounds every request, whatever it asks for.

@@ -176,6 +176,7 @@ mod tests {
         "GET /tenants/{tenant}",
         "PATCH /tenants/{tenant}",
         "DELETE /tenants/{tenant}",
+        "GET /tenants/{tenant}/usage",
         "POST /tenants/{tenant}/keys",
         "GET /tenants/{tenant}/keys",
         "DELETE /tenants/{tenant}/keys/{key_id}",
@@ -244,6 +245,7 @@ mod tests {
         check::<crate::http::walkers::ReadQuery>();
         check::<crate::http::walkers::ListQuery>();
         check::<crate::http::logs::LogQuery>();
+        check::<crate::http::usage::UsageQuery>();
         check::<crate::http::page::ByName>();
         check::<crate::http::page::ByAge>();
         check::<crate::http::extract::NoQuery>();

@@ -6,6 +6,7 @@ mod grants;
 mod identity;
 mod limits;
 mod modules;
+mod usage;
 mod walkers;
 
 use serde::Serialize;
@@ -15,6 +16,7 @@ pub(super) use grants::*;
 pub(super) use identity::*;
 pub(super) use limits::*;
 pub(super) use modules::*;
+pub(super) use usage::*;
 pub(super) use walkers::*;
 
 /// Whether the host is well.

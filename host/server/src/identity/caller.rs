@@ -64,6 +64,15 @@ pub struct Session {
     pub expires: Option<DateTime<Utc>>,
 }
 
+/// A tenant, as one of its keys knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account<'a> {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: &'a str,
+}
+
 /// Why a caller may not do what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
@@ -155,6 +164,22 @@ impl Caller {
     /// For everyone but a key that may read or deploy.
     pub fn module_reader(&self) -> Result<TenantId, Denied> {
         self.key_with(&[Scope::Read, Scope::Deploy])
+    }
+
+    /// To see what is told of a tenant as a whole: of the answered one, or of any for the operator (`None`).
+    ///
+    /// # Errors
+    /// For everyone but the operator and a key that may read.
+    pub fn account(&self) -> Result<Option<Account<'_>>, Denied> {
+        match self {
+            Self::Operator => Ok(None),
+            Self::Key(key) if key.scopes.has(Scope::Read) => {
+                Ok(Some(Account { tenant: key.tenant, name: &key.tenant_name }))
+            }
+            Self::Key(_) => Err(Denied::NoScope(Scope::Read)),
+            Self::Session(_) => Err(Denied::NoKey(Scope::Read)),
+            Self::Public { .. } => Err(Denied::NoToken),
+        }
     }
 
     /// To run the host.
@@ -280,6 +305,17 @@ mod tests {
         check(&session(), None, None, Some(NoKey(Scope::Deploy)), Some(NoKey(Scope::Read)), operator, None);
         let token = Some(NoToken);
         check(&public, None, None, token, token, token, token);
+    }
+
+    #[test]
+    fn the_operator_and_keys_that_may_read_see_the_tenants_account() {
+        let acme = Account { tenant: TenantId(1), name: "default" };
+        let public = Caller::Public { tenant: TenantId(1), root: Uuid::now_v7() };
+        assert_eq!(Caller::Operator.account(), Ok(None));
+        assert_eq!(key(&[Scope::Read]).account(), Ok(Some(acme)));
+        assert_eq!(key(&[Scope::Deploy, Scope::Invoke]).account(), Err(Denied::NoScope(Scope::Read)));
+        assert_eq!(session().account(), Err(Denied::NoKey(Scope::Read)));
+        assert_eq!(public.account(), Err(Denied::NoToken));
     }
 
     #[test]

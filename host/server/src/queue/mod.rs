@@ -19,6 +19,7 @@ mod slots;
 mod strays;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod waiters;
 mod wake;
 mod writers;
@@ -35,6 +36,7 @@ pub(crate) use removal::{Removals, remove_tenants};
 pub(crate) use retention::keep_size;
 pub(crate) use slots::{Slot, Slots};
 pub(crate) use strays::{Strays, free_strays};
+pub(crate) use usage::add_up_usage;
 pub(crate) use waiters::Waiters;
 pub(crate) use wake::{Wake, hear, tell};
 pub(crate) use writers::{Accepted, Fenced, Writers};

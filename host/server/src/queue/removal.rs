@@ -117,6 +117,10 @@ mod tests {
         }
         let to_key = Actor { tenant, root: user.root, reach: Reach::Root };
         store.add_grant(&to_key, Uuid::now_v7(), None).await.unwrap();
+        for table in ["usage_deltas", "usage_days"] {
+            let used = format!("insert into {table} values ($1, '2026-11-23', 1, 1, 1)");
+            client.execute(&used, &[&tenant.0]).await.unwrap();
+        }
         client.execute("insert into walker_names values ($1, 'sample', $2)", &[&tenant.0, &module]).await.unwrap();
         client
             .execute("insert into lanes (tenant_id, walker, priority) values ($1, 'sample', 0)", &[&tenant.0])

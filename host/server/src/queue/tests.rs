@@ -27,6 +27,7 @@ use crate::test_postgres;
 mod control;
 mod groups;
 mod retries;
+mod usage;
 
 /// A store with a published module, and what a host does with it.
 pub(super) struct Scene {

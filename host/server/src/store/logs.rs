@@ -9,6 +9,7 @@ use walker_sandbox::LogLine;
 use super::grants::MAY_READ_LOGS;
 use super::lease::Leases;
 use super::read::optional;
+use super::usage::count;
 use super::{Error, Lease, Session, Store};
 use crate::access::Actor;
 
@@ -40,12 +41,17 @@ pub(crate) struct LogChunk {
     pub(crate) lines: Json,
 }
 
-pub(crate) const LOG: &str = "
-insert into logs (id, attempt, seq, lines)
-select u.id, u.attempt, u.seq, u.lines
-from unnest($1::uuid[], $2::int4[], $3::int2[], $4::int4[], $5::json[]) u(id, owner, attempt, seq, lines)
-join queue q on q.id = u.id and abs(q.owner) = u.owner and q.attempt = u.attempt
-on conflict do nothing";
+pub(crate) const LOG: &str = concat!(
+    "with l as (
+    insert into logs (id, attempt, seq, lines)
+    select u.id, u.attempt, u.seq, u.lines
+    from unnest($1::uuid[], $2::int4[], $3::int2[], $4::int4[], $5::json[]) u(id, owner, attempt, seq, lines)
+    join queue q on q.id = u.id and abs(q.owner) = u.owner and q.attempt = u.attempt
+    on conflict do nothing
+    returning id, octet_length(lines::text) bytes)
+",
+    count!("l join queue using (id)", "0", "0", "sum(bytes)")
+);
 
 /// Stores all chunks whose lease still holds.
 pub(crate) async fn store(session: &mut Session, statement: &Statement, rows: &[&LogChunk]) -> Result<(), Error> {

@@ -31,6 +31,7 @@ mod session;
 pub(crate) mod strays;
 pub(crate) mod tenants;
 mod tokens;
+mod usage;
 mod users;
 pub(crate) mod wake;
 
@@ -50,6 +51,7 @@ pub use read::{AttemptView, ListFilter, ModuleRef, RunView, WalkerView};
 pub(crate) use session::{Session, within};
 pub use tenants::{Changed, Tenant, TenantChange};
 pub use tokens::{Bearer, KeyRow, Token};
+pub use usage::DayUsage;
 pub use users::User;
 
 /// How long a request waits for a connection before it is told that the database is unavailable.

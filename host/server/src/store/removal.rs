@@ -63,8 +63,18 @@ pub(crate) async fn delete_walkers(session: &Session, tenant: TenantId) -> Resul
 }
 
 /// Whose rows go after the walkers, in this order: each before what it refers to.
-const TABLES: [&str; 8] =
-    ["idempotency_keys", "grants", "lanes", "tokens", "users", "walker_names", "module_versions", "modules"];
+const TABLES: [&str; 10] = [
+    "idempotency_keys",
+    "grants",
+    "usage_deltas",
+    "usage_days",
+    "lanes",
+    "tokens",
+    "users",
+    "walker_names",
+    "module_versions",
+    "modules",
+];
 
 /// Deletes everything else. `false`: something came up meanwhile, or is not gone yet; it is to be tried again.
 pub(crate) async fn delete_rest(session: &Session, tenant: TenantId) -> Result<bool, Error> {
