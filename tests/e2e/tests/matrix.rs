@@ -11,48 +11,64 @@ use crate::identity::{PASSWORD, is_revoked, key, user};
 use crate::scene;
 
 /// Who calls. What the calls are about belongs to `User`, but for `Suspended`, whose tenant's own it is.
-const CALLERS: [&str; 11] =
-    ["none", "stranger", "other", "user", "deploy", "read", "invoke", "operator", "suspended", "expired", "revoked"];
+const CALLERS: [&str; 12] = [
+    "none",
+    "stranger",
+    "other",
+    "user",
+    "admin",
+    "deploy",
+    "read",
+    "invoke",
+    "operator",
+    "suspended",
+    "expired",
+    "revoked",
+];
 
 /// What each of them is answered.
 #[rustfmt::skip]
-const MATRIX: &[(&str, [u16; 11])] = &[
-    //                                          none stra othe user depl read invo oper susp expi revo
-    ("POST /walker/{name}",                    [401, 200, 200, 200, 403, 403, 200, 403, 403, 401, 401]),
-    ("POST /walker/{name}/{node_id}",          [401, 404, 404, 200, 403, 403, 404, 403, 403, 401, 401]),
-    ("POST /walker/{name}/batch",              [401, 200, 200, 200, 403, 403, 200, 403, 403, 401, 401]),
-    ("GET /walkers",                           [401, 200, 200, 200, 403, 200, 200, 403, 200, 401, 401]),
-    ("GET /walkers/{walker_id}",               [401, 404, 404, 200, 403, 200, 404, 403, 200, 401, 401]),
-    ("GET /walkers/{walker_id}/logs",          [401, 404, 404, 200, 403, 200, 404, 403, 200, 401, 401]),
-    ("DELETE /walkers/{walker_id}",            [401, 404, 404, 204, 403, 403, 404, 403, 204, 401, 401]),
-    ("POST /walkers/{walker_id}/cancel",       [401, 404, 404, 202, 403, 403, 404, 403, 202, 401, 401]),
-    ("POST /walkers/{walker_id}/retry",        [401, 404, 404, 202, 403, 403, 404, 403, 403, 401, 401]),
-    ("POST /walkers/cancel",                   [401, 200, 200, 200, 403, 403, 200, 403, 200, 401, 401]),
-    ("PUT /modules/{module}",                  [401, 200, 403, 403, 200, 403, 403, 403, 403, 401, 401]),
-    ("GET /modules",                           [401, 200, 403, 403, 200, 200, 403, 403, 200, 401, 401]),
-    ("GET /modules/{module}",                  [401, 200, 403, 403, 200, 200, 403, 403, 200, 401, 401]),
-    ("POST /modules/{module}/activate",        [401, 200, 403, 403, 200, 403, 403, 403, 403, 401, 401]),
-    ("DELETE /modules/{module}",               [401, 204, 403, 403, 204, 403, 403, 403, 204, 401, 401]),
-    ("POST /user/register",                    [201, 201, 201, 201, 201, 201, 201, 403, 403, 401, 401]),
-    ("POST /user/login",                       [200, 200, 200, 200, 200, 200, 200, 403, 200, 401, 401]),
-    ("POST /user/logout",                      [401, 403, 204, 204, 403, 403, 403, 403, 403, 401, 401]),
-    ("POST /user/change_password",             [401, 403, 204, 204, 403, 403, 403, 403, 403, 401, 401]),
-    ("POST /grants",                           [401, 201, 201, 201, 403, 403, 201, 403, 201, 401, 401]),
-    ("GET /grants",                            [401, 200, 200, 200, 403, 200, 200, 403, 200, 401, 401]),
-    ("DELETE /grants/{grant_id}",              [401, 404, 404, 204, 403, 403, 404, 403, 204, 401, 401]),
-    ("POST /tenants",                          [401, 403, 403, 403, 403, 403, 403, 201, 403, 401, 401]),
-    ("GET /tenants",                           [401, 403, 403, 403, 403, 403, 403, 200, 403, 401, 401]),
-    ("GET /tenants/{tenant}",                  [401, 403, 403, 403, 403, 403, 403, 200, 403, 401, 401]),
-    ("PATCH /tenants/{tenant}",                [401, 403, 403, 403, 403, 403, 403, 200, 403, 401, 401]),
-    ("DELETE /tenants/{tenant}",               [401, 403, 403, 403, 403, 403, 403, 202, 403, 401, 401]),
-    ("GET /tenants/{tenant}/usage",            [401, 200, 403, 403, 403, 404, 403, 200, 404, 401, 401]),
-    ("POST /tenants/{tenant}/keys",            [401, 403, 403, 403, 403, 403, 403, 201, 403, 401, 401]),
-    ("GET /tenants/{tenant}/keys",             [401, 403, 403, 403, 403, 403, 403, 200, 403, 401, 401]),
-    ("DELETE /tenants/{tenant}/keys/{key_id}", [401, 403, 403, 403, 403, 403, 403, 204, 403, 401, 401]),
-    ("GET /healthz",                           [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    ("GET /readyz",                            [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    ("GET /openapi.json",                      [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    ("GET /docs",                              [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+const MATRIX: &[(&str, [u16; 12])] = &[
+    //                                          none stra othe user admi depl read invo oper susp expi revo
+    ("POST /walker/{name}",                    [401, 200, 200, 200, 200, 403, 403, 200, 403, 403, 401, 401]),
+    ("POST /walker/{name}/{node_id}",          [401, 404, 404, 200, 404, 403, 403, 404, 403, 403, 401, 401]),
+    ("POST /walker/{name}/batch",              [401, 200, 200, 200, 200, 403, 403, 200, 403, 403, 401, 401]),
+    ("GET /walkers",                           [401, 200, 200, 200, 200, 403, 200, 200, 403, 200, 401, 401]),
+    ("GET /walkers/{walker_id}",               [401, 404, 404, 200, 404, 403, 200, 404, 403, 200, 401, 401]),
+    ("GET /walkers/{walker_id}/logs",          [401, 404, 404, 200, 404, 403, 200, 404, 403, 200, 401, 401]),
+    ("DELETE /walkers/{walker_id}",            [401, 404, 404, 204, 404, 403, 403, 404, 403, 204, 401, 401]),
+    ("POST /walkers/{walker_id}/cancel",       [401, 404, 404, 202, 404, 403, 403, 404, 403, 202, 401, 401]),
+    ("POST /walkers/{walker_id}/retry",        [401, 404, 404, 202, 404, 403, 403, 404, 403, 403, 401, 401]),
+    ("POST /walkers/cancel",                   [401, 200, 200, 200, 200, 403, 403, 200, 403, 200, 401, 401]),
+    ("PUT /modules/{module}",                  [401, 200, 403, 403, 403, 200, 403, 403, 403, 403, 401, 401]),
+    ("GET /modules",                           [401, 200, 403, 403, 403, 200, 200, 403, 403, 200, 401, 401]),
+    ("GET /modules/{module}",                  [401, 200, 403, 403, 403, 200, 200, 403, 403, 200, 401, 401]),
+    ("POST /modules/{module}/activate",        [401, 200, 403, 403, 403, 200, 403, 403, 403, 403, 401, 401]),
+    ("DELETE /modules/{module}",               [401, 204, 403, 403, 403, 204, 403, 403, 403, 204, 401, 401]),
+    ("POST /user/register",                    [201, 201, 201, 201, 201, 201, 201, 201, 403, 403, 401, 401]),
+    ("POST /user/login",                       [200, 200, 200, 200, 200, 200, 200, 200, 403, 200, 401, 401]),
+    ("POST /user/logout",                      [401, 403, 204, 204, 204, 403, 403, 403, 403, 403, 401, 401]),
+    ("POST /user/change_password",             [401, 403, 204, 204, 204, 403, 403, 403, 403, 403, 401, 401]),
+    ("GET /users",                             [401, 200, 403, 403, 200, 200, 200, 403, 403, 200, 401, 401]),
+    ("PATCH /users/{user_id}",                 [401, 404, 403, 403, 200, 200, 403, 403, 403, 200, 401, 401]),
+    ("DELETE /users/{user_id}/sessions",       [401, 404, 403, 403, 204, 204, 403, 403, 403, 204, 401, 401]),
+    ("DELETE /users/{user_id}",                [401, 404, 403, 403, 204, 204, 403, 403, 403, 204, 401, 401]),
+    ("POST /grants",                           [401, 201, 201, 201, 201, 403, 403, 201, 403, 201, 401, 401]),
+    ("GET /grants",                            [401, 200, 200, 200, 200, 403, 200, 200, 403, 200, 401, 401]),
+    ("DELETE /grants/{grant_id}",              [401, 404, 404, 204, 404, 403, 403, 404, 403, 204, 401, 401]),
+    ("POST /tenants",                          [401, 403, 403, 403, 403, 403, 403, 403, 201, 403, 401, 401]),
+    ("GET /tenants",                           [401, 403, 403, 403, 403, 403, 403, 403, 200, 403, 401, 401]),
+    ("GET /tenants/{tenant}",                  [401, 403, 403, 403, 403, 403, 403, 403, 200, 403, 401, 401]),
+    ("PATCH /tenants/{tenant}",                [401, 403, 403, 403, 403, 403, 403, 403, 200, 403, 401, 401]),
+    ("DELETE /tenants/{tenant}",               [401, 403, 403, 403, 403, 403, 403, 403, 202, 403, 401, 401]),
+    ("GET /tenants/{tenant}/usage",            [401, 200, 403, 403, 403, 403, 404, 403, 200, 404, 401, 401]),
+    ("POST /tenants/{tenant}/keys",            [401, 403, 403, 403, 403, 403, 403, 403, 201, 403, 401, 401]),
+    ("GET /tenants/{tenant}/keys",             [401, 403, 403, 403, 403, 403, 403, 403, 200, 403, 401, 401]),
+    ("DELETE /tenants/{tenant}/keys/{key_id}", [401, 403, 403, 403, 403, 403, 403, 403, 204, 403, 401, 401]),
+    ("GET /healthz",                           [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET /readyz",                            [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET /openapi.json",                      [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET /docs",                              [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
 ];
 
 /// What calls are about, made anew for each caller: many of them use it up.
@@ -63,10 +79,13 @@ struct Targets {
     failed: String,
     pending: String,
     grant: String,
+    member: String,
 }
 
 impl Targets {
     async fn of(owner: &Client) -> Self {
+        let member = json!({"email": format!("{}@example.org", fresh("member")), "password": PASSWORD});
+        let member = owner.post("/user/register", &member).await.expect(201);
         let id = |view: &Value| view["id"].as_str().unwrap().to_owned();
         let ended = owner.run("sample", &json!({})).await;
         let pending = owner.post("/walker/sample?delay=1h", &json!({})).await.expect(200);
@@ -78,6 +97,7 @@ impl Targets {
             failed: id(&owner.run("returns_error", &json!({})).await),
             pending: pending["walker_id"].as_str().unwrap().to_owned(),
             grant: id(&all),
+            member: id(&member),
         }
     }
 }
@@ -118,6 +138,7 @@ async fn request(host: &Host, route: &str, about: &Targets) -> (String, Value) {
             .replace("{walker_id}", &about.ended)
             .replace("{module}", "seed")
             .replace("{grant_id}", &about.grant)
+            .replace("{user_id}", &about.member)
             .replace("{tenant}", "acme"),
     };
     let body = match route {
@@ -126,6 +147,7 @@ async fn request(host: &Host, route: &str, about: &Targets) -> (String, Value) {
         "POST /modules/{module}/activate" => json!({"version": 1}),
         "POST /user/register" => credentials(format!("{}@example.org", fresh("new"))),
         "POST /user/login" => credentials(READER.to_owned()),
+        "PATCH /users/{user_id}" => json!({"role": "none"}),
         "POST /user/change_password" => json!({"old_password": PASSWORD, "new_password": PASSWORD}),
         "POST /grants" => json!({"to": READER}),
         "POST /tenants" => json!({"name": fresh("coming")}),
@@ -166,6 +188,11 @@ async fn every_caller_is_answered_on_every_route_as_it_should_be() {
     host.client.post("/user/register", &json!({"email": READER, "password": PASSWORD})).await.expect(201);
     let (ada, _) = user(&host, "ada@example.org").await;
     let (bob, _) = user(&host, "bob@example.org").await;
+    let (admin, _) = user(&host, "admin@example.org").await;
+    let users = host.client.get("/users").await.expect(200);
+    let id = users["users"].as_array().unwrap().iter().find(|user| user["email"] == "admin@example.org").unwrap();
+    let promote = host.client.request(Method::PATCH, &format!("/users/{}", id["id"].as_str().unwrap()));
+    host.client.send(promote.json(&json!({"role": "admin"}))).await.expect(200);
     let stranger = tenant(&host, "acme").await;
     let suspended = tenant(&host, "sleepy").await;
     let of_suspended = Targets::of(&suspended).await;
@@ -192,8 +219,11 @@ async fn every_caller_is_answered_on_every_route_as_it_should_be() {
             let caller = match name {
                 "none" => host.client.with_token(None),
                 "stranger" => stranger.clone(),
-                "other" | "user" if uses_session_up => user(&host, &format!("{}@example.org", fresh("brief"))).await.0,
+                "other" | "user" | "admin" if uses_session_up => {
+                    user(&host, &format!("{}@example.org", fresh("brief"))).await.0
+                }
                 "other" => bob.clone(),
+                "admin" => admin.clone(),
                 "user" => ada.clone(),
                 "operator" => operator.clone(),
                 "suspended" => suspended.clone(),

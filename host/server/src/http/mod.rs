@@ -11,6 +11,7 @@ mod grants;
 mod head;
 mod invoke;
 mod logs;
+mod members;
 mod modules;
 mod observe;
 mod openapi;
@@ -60,6 +61,7 @@ fn routes() -> OpenApiRouter<Arc<Host>> {
         .merge(logs::routes())
         .merge(modules::routes())
         .merge(users::routes())
+        .merge(members::routes())
         .merge(grants::routes())
         .merge(tenants::routes())
         .merge(usage::routes())

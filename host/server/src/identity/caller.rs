@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use walker_model::TenantId;
 
+use super::roles::Role;
 use super::scopes::{Scope, Scopes};
 use crate::access::{Actor, Reach};
 use crate::store::{Bearer, Token};
@@ -60,6 +61,8 @@ pub struct Session {
     pub email: String,
     /// The user's root.
     pub root: Uuid,
+    /// What the user may do about others.
+    pub role: Role,
     /// When it ends.
     pub expires: Option<DateTime<Utc>>,
 }
@@ -88,6 +91,9 @@ pub enum Denied {
     /// The operator runs the host and is of no tenant.
     #[error("the operator's token belongs to no tenant; use a key of a tenant (POST /tenants/{{t}}/keys makes one)")]
     NoTenant,
+    /// Only administrators may.
+    #[error("this needs an administrator of the tenant, or a key with scope {0}")]
+    NoRole(Scope),
     /// Only the operator may.
     #[error("this needs the operator's token")]
     NotOperator,
@@ -182,6 +188,22 @@ impl Caller {
         }
     }
 
+    /// To see who the answered tenant's users are.
+    ///
+    /// # Errors
+    /// For everyone but its administrators and keys that may read or deploy.
+    pub fn user_reader(&self) -> Result<TenantId, Denied> {
+        self.admin_or_key_with(&[Scope::Read, Scope::Deploy])
+    }
+
+    /// To look after the answered tenant's users.
+    ///
+    /// # Errors
+    /// For everyone but its administrators and keys that may deploy, which includes settings.
+    pub fn administrator(&self) -> Result<TenantId, Denied> {
+        self.admin_or_key_with(&[Scope::Deploy])
+    }
+
     /// To run the host.
     ///
     /// # Errors
@@ -215,6 +237,14 @@ impl Caller {
         }
     }
 
+    fn admin_or_key_with(&self, any: &[Scope]) -> Result<TenantId, Denied> {
+        match self {
+            Self::Session(session) if session.role == Role::Admin => Ok(session.tenant),
+            Self::Session(_) => Err(Denied::NoRole(any[0])),
+            _ => self.key_with(any),
+        }
+    }
+
     /// The tenant of a key that has any of these scopes.
     fn key_with(&self, any: &[Scope]) -> Result<TenantId, Denied> {
         match self {
@@ -240,13 +270,14 @@ impl From<Token> for Caller {
                 scopes: Scopes::stored(&scopes),
                 expires,
             }),
-            Bearer::User { tenant, id: user_id, email, root } => Self::Session(Session {
+            Bearer::User { tenant, id: user_id, email, root, role } => Self::Session(Session {
                 id,
                 tenant: tenant.id,
                 tenant_name: tenant.name,
                 user_id,
                 email,
                 root,
+                role: Role::stored(&role),
                 expires,
             }),
         }
@@ -269,6 +300,10 @@ mod tests {
     }
 
     fn session() -> Caller {
+        session_as(Role::None)
+    }
+
+    fn session_as(role: Role) -> Caller {
         Caller::Session(Session {
             id: Uuid::now_v7(),
             tenant: TenantId(1),
@@ -276,6 +311,7 @@ mod tests {
             user_id: Uuid::now_v7(),
             email: "a@b".into(),
             root: Uuid::now_v7(),
+            role,
             expires: None,
         })
     }
@@ -316,6 +352,20 @@ mod tests {
         assert_eq!(key(&[Scope::Deploy, Scope::Invoke]).account(), Err(Denied::NoScope(Scope::Read)));
         assert_eq!(session().account(), Err(Denied::NoKey(Scope::Read)));
         assert_eq!(public.account(), Err(Denied::NoToken));
+    }
+
+    #[test]
+    fn administrators_and_keys_look_after_users() {
+        let check = |caller: &Caller, list, change| {
+            assert_eq!((caller.user_reader().err(), caller.administrator().err()), (list, change), "{caller:?}");
+        };
+        let (read, deploy) = (Scope::Read, Scope::Deploy);
+        check(&session_as(Role::Admin), None, None);
+        check(&session(), Some(Denied::NoRole(read)), Some(Denied::NoRole(deploy)));
+        check(&key(&[deploy]), None, None);
+        check(&key(&[read]), None, Some(Denied::NoScope(deploy)));
+        check(&key(&[Scope::Invoke]), Some(Denied::NoScope(read)), Some(Denied::NoScope(deploy)));
+        check(&Caller::Operator, Some(Denied::NoTenant), Some(Denied::NoTenant));
     }
 
     #[test]

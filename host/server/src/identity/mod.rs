@@ -8,10 +8,12 @@ mod data_dir;
 mod grants;
 mod keys;
 mod passwords;
+mod roles;
 mod scopes;
 mod tenants;
 mod tokens;
 mod users;
+mod uses;
 
 use std::sync::Arc;
 
@@ -24,9 +26,11 @@ pub use caller::{Caller, Denied, Key, Session};
 pub use data_dir::{OPERATOR_TOKEN_FILE, write_client};
 pub use grants::Given;
 pub use keys::{NewKey, WantedKey};
+pub use roles::Role;
 pub use scopes::{Scope, Scopes};
 pub use tenants::DEFAULT_TENANT;
 pub use users::LoggedIn;
+pub(crate) use uses::WRITE_EVERY;
 
 /// Why something about identities was refused.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +61,9 @@ pub enum Error {
     /// The tenant has no such key.
     #[error("the tenant has no such key")]
     UnknownKey,
+    /// The tenant has no such user.
+    #[error("the tenant has no such user")]
+    UnknownUser,
     /// There is no such grant of the caller's.
     #[error("there is no such grant of yours")]
     UnknownGrant,
@@ -96,6 +103,7 @@ impl From<store::Error> for Error {
 pub struct Identity {
     store: Store,
     tokens: tokens::Known,
+    uses: uses::Uses,
     tenants: tenants::Known,
     passwords: passwords::Passwords,
 }
@@ -106,6 +114,7 @@ impl Identity {
         Self {
             store,
             tokens: tokens::Known::new(),
+            uses: uses::Uses::default(),
             tenants: tenants::Known::new(),
             passwords: passwords::Passwords::new(),
         }

@@ -88,7 +88,8 @@ mod tests {
         let tenant = store.add_tenant(name).await.unwrap().unwrap().id;
         let user = store.add_user(tenant, "ada@example.org", "hash").await.unwrap().unwrap();
         store.add_session(tenant, user.id, name.as_bytes(), 1e6).await.unwrap();
-        store.add_key(tenant, format!("{name} key").as_bytes(), "ci", &["read"], None).await.unwrap();
+        let key = store.add_key(tenant, format!("{name} key").as_bytes(), "ci", &["read"], None).await.unwrap();
+        store.remove_key(tenant, key.id).await.unwrap().unwrap();
         let client = store.client().await.unwrap();
         let row = client
             .query_one(

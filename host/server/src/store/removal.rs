@@ -63,13 +63,14 @@ pub(crate) async fn delete_walkers(session: &Session, tenant: TenantId) -> Resul
 }
 
 /// Whose rows go after the walkers, in this order: each before what it refers to.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "idempotency_keys",
     "grants",
     "usage_deltas",
     "usage_days",
     "lanes",
     "tokens",
+    "revoked_keys",
     "users",
     "walker_names",
     "module_versions",

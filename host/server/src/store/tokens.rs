@@ -45,6 +45,8 @@ pub enum Bearer {
         email: String,
         /// The user's root.
         root: Uuid,
+        /// The name of the user's role.
+        role: String,
     },
 }
 
@@ -61,7 +63,14 @@ pub struct KeyRow {
     pub created_at: DateTime<Utc>,
     /// When it ends.
     pub expires_at: Option<DateTime<Utc>>,
+    /// When it was last used, within half a minute.
+    pub last_used: Option<DateTime<Utc>>,
+    /// When it was taken back.
+    pub revoked_at: Option<DateTime<Utc>>,
 }
+
+/// What [`read_key`] reads.
+const KEY: &str = "id, coalesce(name, '') name, scopes, created_at, expires_at, last_used";
 
 impl Store {
     /// Keeps other hosts from setting up the first tenant until the answer is dropped.
@@ -79,7 +88,7 @@ impl Store {
         let client = self.client().await?;
         let statement = client
             .prepare_cached(&format!(
-                "select k.kind, k.id, k.expires_at, k.scopes, u.id, u.email, u.root_id, {COLUMNS}
+                "select k.kind, k.id, k.expires_at, k.scopes, u.id, u.email, u.root_id, u.role, {COLUMNS}
                    from tokens k
                    left join tenants t on t.id = k.tenant_id
                    left join users u on u.id = k.user_id
@@ -89,9 +98,10 @@ impl Store {
         let Some(row) = client.query_opt(&statement, &[&hash]).await? else { return Ok(None) };
         let bearer = match row.get(0) {
             "operator" => Bearer::Operator,
-            "key" => Bearer::Key { tenant: Tenant::read(&row, 7), scopes: row.get(3) },
+            "key" => Bearer::Key { tenant: Tenant::read(&row, 8), scopes: row.get(3) },
             "session" => {
-                Bearer::User { tenant: Tenant::read(&row, 7), id: row.get(4), email: row.get(5), root: row.get(6) }
+                let (id, email, root, role) = (row.get(4), row.get(5), row.get(6), row.get(7));
+                Bearer::User { tenant: Tenant::read(&row, 8), id, email, root, role }
             }
             kind => return Err(Error::Corrupt(format!("a token of kind {kind:?}"))),
         };
@@ -141,16 +151,18 @@ impl Store {
             .client()
             .await?
             .query_one(
-                "insert into tokens (hash, id, kind, tenant_id, name, scopes, expires_at)
-                 values ($1, $2, 'key', $3, $4, $5, now() + make_interval(secs => $6))
-                 returning id, name, scopes, created_at, expires_at",
+                &format!(
+                    "insert into tokens (hash, id, kind, tenant_id, name, scopes, expires_at)
+                     values ($1, $2, 'key', $3, $4, $5, now() + make_interval(secs => $6))
+                     returning {KEY}, null::timestamptz"
+                ),
                 &[&hash, &Uuid::now_v7(), &tenant.0, &name, &scopes, &seconds],
             )
             .await?;
         Ok(read_key(&row))
     }
 
-    /// Up to `limit` keys of a tenant, oldest first, from the one after `after` on; expired ones too.
+    /// Up to `limit` keys of a tenant, oldest first, from the one after `after` on; expired and revoked ones too.
     ///
     /// # Errors
     /// When Postgres cannot be reached or refuses.
@@ -159,15 +171,20 @@ impl Store {
             .client()
             .await?
             .query(
-                "select id, coalesce(name, ''), scopes, created_at, expires_at from tokens
-                  where tenant_id = $1 and kind = 'key' and ($2::uuid is null or id > $2) order by id limit $3",
+                &format!(
+                    "select * from (
+                        select {KEY}, null::timestamptz revoked_at from tokens where tenant_id = $1 and kind = 'key'
+                        union all
+                        select {KEY}, revoked_at from revoked_keys where tenant_id = $1) k
+                     where $2::uuid is null or id > $2 order by id limit $3"
+                ),
                 &[&tenant.0, &after, &i64::from(limit)],
             )
             .await?;
         Ok(rows.iter().map(read_key).collect())
     }
 
-    /// Removes a key of a tenant; answers its hash, or `None` when there is no such key.
+    /// Takes a key of a tenant back; answers its hash, or `None` when there is no such key.
     ///
     /// # Errors
     /// When Postgres cannot be reached or refuses.
@@ -176,11 +193,32 @@ impl Store {
             .client()
             .await?
             .query_opt(
-                "delete from tokens where kind = 'key' and tenant_id = $1 and id = $2 returning hash",
+                "with k as (delete from tokens where kind = 'key' and tenant_id = $1 and id = $2 returning *),
+                 r as (
+                    insert into revoked_keys (id, tenant_id, name, scopes, created_at, expires_at, last_used)
+                    select id, tenant_id, name, scopes, created_at, expires_at, last_used from k)
+                 select hash from k",
                 &[&tenant.0, &id],
             )
             .await?;
         Ok(row.map(|row| row.get(0)))
+    }
+
+    /// Notes that keys were used, each so many seconds ago.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub(crate) async fn keys_used(&self, keys: &[Uuid], seconds_ago: &[f64]) -> Result<(), Error> {
+        // In one order, or two hosts could each wait for a row of the other's.
+        let sql = "
+            with u as materialized (
+                select k.id, now() - make_interval(secs => u.seconds_ago) used_at
+                from unnest($1::uuid[], $2::float8[]) u(id, seconds_ago) join tokens k using (id)
+                where k.kind = 'key' order by k.id for update of k)
+            update tokens k set last_used = u.used_at from u
+            where k.id = u.id and (k.last_used is null or k.last_used < u.used_at)";
+        self.client().await?.execute(sql, &[&keys, &seconds_ago]).await?;
+        Ok(())
     }
 
     /// Adds a session that ends `seconds` from now, and forgets those of the user that have ended. Answers when it ends.
@@ -222,5 +260,13 @@ impl Store {
 }
 
 fn read_key(row: &tokio_postgres::Row) -> KeyRow {
-    KeyRow { id: row.get(0), name: row.get(1), scopes: row.get(2), created_at: row.get(3), expires_at: row.get(4) }
+    KeyRow {
+        id: row.get(0),
+        name: row.get(1),
+        scopes: row.get(2),
+        created_at: row.get(3),
+        expires_at: row.get(4),
+        last_used: row.get(5),
+        revoked_at: row.get(6),
+    }
 }

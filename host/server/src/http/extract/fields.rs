@@ -1,5 +1,6 @@
 //! Small JSON bodies of known shape: every mistake in them is told at once, each with its pointer.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,15 @@ impl Fields {
             Value::String(text) => Ok(text),
             other => Err(other),
         })
+    }
+
+    /// A text that must be there and reads itself; without one, [`finish`](Self::finish) says why.
+    pub(crate) fn parsed<T: FromStr<Err = String>>(&mut self, name: &'static str) -> Option<T> {
+        let text = self.required(name, "a text", |value| match value {
+            Value::String(text) => Ok(Some(text)),
+            other => Err(other),
+        })?;
+        text.parse().map_err(|detail| self.wrong(name, detail)).ok()
     }
 
     /// A text that may be left out or null; `read` says what it expected.

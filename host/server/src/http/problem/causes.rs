@@ -38,6 +38,7 @@ impl From<Denied> for Problem {
         let kind = match denied {
             Denied::NoToken => Kind::TokenMissing,
             Denied::NoScope(_) | Denied::NoKey(_) => Kind::ScopeMissing,
+            Denied::NoRole(_) => Kind::RoleMissing,
             Denied::NoTenant | Denied::NotOperator | Denied::NotSession => Kind::TokenUnfit,
         };
         Self::new(kind, denied.to_string())
@@ -61,6 +62,7 @@ impl From<identity::Error> for Problem {
             Error::TenantIsDefault => Kind::TenantIsDefault,
             Error::UnknownTenant(_) => Kind::TenantNotFound,
             Error::UnknownKey => Kind::KeyNotFound,
+            Error::UnknownUser => Kind::UserNotFound,
             Error::UnknownGrant => Kind::GrantNotFound,
             Error::TooManyGrants => Kind::QuotaGrants,
             Error::WrongPassword => Kind::LoginFailed,

@@ -41,6 +41,7 @@ kinds! {
     LoginFailed = "login.failed", 401, "The login failed";
 
     ScopeMissing = "scope.missing", 403, "The token may not do this";
+    RoleMissing = "role.missing", 403, "The user may not do this";
     TenantSuspended = "tenant.suspended", 403, "The tenant is suspended";
     TokenUnfit = "token.wrong_kind", 403, "This needs another kind of token";
 
@@ -50,6 +51,7 @@ kinds! {
     ModuleNotFound = "module.not_found", 404, "There is no such module";
     VersionNotFound = "module.version_not_found", 404, "The module has no such version";
     TenantNotFound = "tenant.not_found", 404, "There is no such tenant";
+    UserNotFound = "user.not_found", 404, "There is no such user";
     GrantNotFound = "grant.not_found", 404, "There is no such grant";
     KeyNotFound = "key.not_found", 404, "There is no such key";
 

@@ -55,6 +55,36 @@ impl SessionUser {
     }
 }
 
+/// A user, for those who look after users.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct UserView {
+    id: Uuid,
+    #[schema(example = "ada@example.org")]
+    email: String,
+    #[schema(value_type = String, example = "n::018f7f1e-0000-7000-8000-000000000000")]
+    root_id: NodeId,
+    /// `none` or `admin`.
+    #[schema(example = "none")]
+    role: String,
+    #[serde(with = "micros")]
+    created_at: DateTime<Utc>,
+}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        let User { id, email, root, role, created_at, .. } = user;
+        Self { id, email, root_id: NodeId::root(root), role, created_at }
+    }
+}
+
+/// A page of users, oldest first.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct UserPage {
+    pub(in crate::http) users: Vec<UserView>,
+    /// Where the next page starts; null on the last one.
+    pub(in crate::http) cursor: Option<String>,
+}
+
 /// A tenant.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct TenantView {
@@ -128,11 +158,17 @@ pub(in crate::http) struct KeyView {
     created_at: DateTime<Utc>,
     #[serde(with = "micros::option")]
     expires_at: Option<DateTime<Utc>>,
+    /// When it was last used, within half a minute; null: never.
+    #[serde(with = "micros::option")]
+    last_used: Option<DateTime<Utc>>,
+    /// When it was taken back; null: it was not.
+    #[serde(with = "micros::option")]
+    revoked_at: Option<DateTime<Utc>>,
 }
 
 impl From<KeyRow> for KeyView {
     fn from(key: KeyRow) -> Self {
-        let KeyRow { id, name, scopes, created_at, expires_at } = key;
-        Self { id, name, scopes, created_at, expires_at }
+        let KeyRow { id, name, scopes, created_at, expires_at, last_used, revoked_at } = key;
+        Self { id, name, scopes, created_at, expires_at, last_used, revoked_at }
     }
 }
