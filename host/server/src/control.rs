@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 use walker_model::{Status, WalkerId};
 
@@ -79,6 +80,7 @@ impl Host {
                 Cancelled::Moved => continue,
             }
             tracing::info!(walker = %id, "walker {id} was cancelled");
+            self.put_on_record(actor, "walker.cancelled", &id.to_string(), json!({})).await;
             return Ok(());
         }
         Err(Error::Busy)
@@ -115,7 +117,18 @@ impl Host {
             after = ids.last().copied();
         }
         tracing::info!(count, "{count} walkers were cancelled");
+        if count > 0 {
+            let detail = json!({"count": count, "name": filter.name, "status": what.status, "before": before});
+            self.put_on_record(actor, "walkers.cancelled", filter.name.as_deref().unwrap_or("*"), detail).await;
+        }
         Ok(count)
+    }
+
+    /// Puts on record what was done to a tenant's walkers. Afterwards: nobody waits longer for a walker to be stopped.
+    async fn put_on_record(&self, actor: &Actor, action: &str, subject: &str, detail: serde_json::Value) {
+        if let Err(error) = self.store.record(actor.tenant, action, subject, detail).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "{action} of {subject} is not on record");
+        }
     }
 
     /// Has a failed or cancelled walker run again, from its last save.

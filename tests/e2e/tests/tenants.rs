@@ -138,7 +138,7 @@ async fn rows(database: &str, tenant: i64) -> Vec<(String, i64)> {
     let (client, connection) = tokio_postgres::connect(database, NoTls).await.unwrap();
     tokio::spawn(connection);
     let tables = "select c.relname::text from pg_class c join pg_attribute a on a.attrelid = c.oid
-                  where a.attname = 'tenant_id' and c.relkind in ('r', 'p') and not c.relispartition order by 1";
+                  where a.attname = 'tenant_id' and c.relname <> 'audit' and c.relkind in ('r', 'p') and not c.relispartition order by 1";
     let mut rows = Vec::new();
     for table in client.query(tables, &[]).await.unwrap() {
         let table: String = table.get(0);

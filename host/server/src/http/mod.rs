@@ -2,6 +2,7 @@
 //!
 //! Holds no rules of its own beyond the protocol: what may be done, and what it means, the modules it calls say.
 
+mod audit;
 mod batch;
 pub(crate) mod connections;
 mod control;
@@ -65,6 +66,7 @@ fn routes() -> OpenApiRouter<Arc<Host>> {
         .merge(grants::routes())
         .merge(tenants::routes())
         .merge(usage::routes())
+        .merge(audit::routes())
 }
 
 /// What surrounds every request, whatever it asks for.

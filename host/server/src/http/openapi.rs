@@ -181,6 +181,8 @@ mod tests {
         "PATCH /tenants/{tenant}",
         "DELETE /tenants/{tenant}",
         "GET /tenants/{tenant}/usage",
+        "GET /tenants/{tenant}/audit",
+        "GET /audit",
         "POST /tenants/{tenant}/keys",
         "GET /tenants/{tenant}/keys",
         "DELETE /tenants/{tenant}/keys/{key_id}",
@@ -250,6 +252,7 @@ mod tests {
         check::<crate::http::walkers::ListQuery>();
         check::<crate::http::logs::LogQuery>();
         check::<crate::http::usage::UsageQuery>();
+        check::<crate::http::audit::AuditQuery>();
         check::<crate::http::page::ByName>();
         check::<crate::http::page::ByAge>();
         check::<crate::http::extract::NoQuery>();

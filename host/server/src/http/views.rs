@@ -2,6 +2,7 @@
 //!
 //! What users wrote (fields, reports, custom values, schemas) passes through as text, never through a parser.
 
+mod audit;
 mod grants;
 mod identity;
 mod limits;
@@ -12,6 +13,7 @@ mod walkers;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(super) use audit::*;
 pub(super) use grants::*;
 pub(super) use identity::*;
 pub(super) use limits::*;

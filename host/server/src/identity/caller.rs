@@ -9,6 +9,7 @@ use walker_model::TenantId;
 use super::roles::Role;
 use super::scopes::{Scope, Scopes};
 use crate::access::{Actor, Reach};
+use crate::author::Who;
 use crate::store::{Bearer, Token};
 
 /// Who calls.
@@ -114,6 +115,16 @@ impl Caller {
             Self::Session(session) => Actor { tenant: session.tenant, root: session.root, reach: Reach::Root },
             Self::Public { tenant, root } => Actor { tenant: *tenant, root: *root, reach: Reach::Public },
         })
+    }
+
+    /// On whose account changes go; `None` for nobody in particular.
+    pub(crate) fn who(&self) -> Option<Who> {
+        match self {
+            Self::Operator => Some(Who::Operator),
+            Self::Key(key) => Some(Who::Key(key.id)),
+            Self::Session(session) => Some(Who::User(session.user_id)),
+            Self::Public { .. } => None,
+        }
     }
 
     /// Whether no token was sent.

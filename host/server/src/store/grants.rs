@@ -3,10 +3,12 @@
 //! Knows roots, not people: whose a root is, `users` and `tenants` say.
 
 use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
-use walker_model::{TenantId, WalkerId};
+use walker_model::{NodeId, TenantId, WalkerId};
 
+use super::audit::record;
 use super::{Error, Session, Store};
 use crate::access::Actor;
 
@@ -94,6 +96,11 @@ impl Grant {
             created_at: row.get(5),
         }
     }
+
+    /// What is said of it on record.
+    fn told(&self) -> Value {
+        json!({"from": NodeId::root(self.owner), "to": NodeId::root(self.reader), "walker_id": self.walker})
+    }
 }
 
 impl Store {
@@ -125,11 +132,12 @@ impl Store {
         reader: Uuid,
         walker: Option<&WalkerId>,
     ) -> Result<Granted, Error> {
-        let client = self.client().await?;
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
         let (name, uuid) = (walker.map(|id| id.name.as_str()), walker.map(|id| id.uuid));
         let owns = "($6::uuid is null
                      or exists (select 1 from walkers w where w.id = $6 and w.walker = $5 and w.tenant_id = $2 and w.root_id = $3))";
-        let added = client
+        let added = transaction
             .query_opt(
                 &format!(
                     "insert into grants as g (id, tenant_id, owner_root, reader_root, walker, walker_id)
@@ -142,9 +150,12 @@ impl Store {
             )
             .await?;
         if let Some(row) = added {
-            return Ok(Granted::New(Grant::read(&row)));
+            let grant = Grant::read(&row);
+            record(&transaction, actor.tenant, "grant.given", &grant.id.to_string(), grant.told()).await?;
+            transaction.commit().await?;
+            return Ok(Granted::New(grant));
         }
-        let known = client
+        let known = transaction
             .query_opt(
                 &format!(
                     "select {COLUMNS} from grants g
@@ -157,7 +168,7 @@ impl Store {
             return Ok(Granted::Known(Grant::read(&row)));
         }
         let given: i64 =
-            client.query_one("select count(*) from grants where owner_root = $1", &[&actor.root]).await?.get(0);
+            transaction.query_one("select count(*) from grants where owner_root = $1", &[&actor.root]).await?.get(0);
         Ok(if given < MOST_GIVEN { Granted::NoWalker } else { Granted::TooMany })
     }
 
@@ -174,8 +185,17 @@ impl Store {
 
     /// Takes a grant back, or gives it up. `false`: the actor's root neither gave nor got one of this id.
     pub(crate) async fn remove_grant(&self, actor: &Actor, id: Uuid) -> Result<bool, Error> {
-        let sql = "delete from grants where id = $1 and tenant_id = $2 and (owner_root = $3 or reader_root = $3)";
-        Ok(self.client().await?.execute(sql, &[&id, &actor.tenant.0, &actor.root]).await? == 1)
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let sql = format!(
+            "delete from grants g where id = $1 and tenant_id = $2 and (owner_root = $3 or reader_root = $3)
+             returning {COLUMNS}"
+        );
+        let removed = transaction.query_opt(&sql, &[&id, &actor.tenant.0, &actor.root]).await?;
+        let Some(row) = removed else { return Ok(false) };
+        record(&transaction, actor.tenant, "grant.revoked", &id.to_string(), Grant::read(&row).told()).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 }
 

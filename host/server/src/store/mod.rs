@@ -3,6 +3,7 @@
 //! Decides nothing: who may do what, and when, is asked and answered above.
 
 pub(crate) mod attempts;
+mod audit;
 pub(crate) mod cancel;
 pub(crate) mod checkpoint;
 pub(crate) mod claim;
@@ -41,6 +42,7 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, Recycling
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{NoTls, Row};
 
+pub use audit::{Record, Whose};
 pub use grants::Grant;
 pub(crate) use grants::Granted;
 pub use hosts::HostId;

@@ -3,11 +3,13 @@
 //! Checks no names: what a tenant may be called, `identity` says.
 
 use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::Json as Sql;
 use uuid::Uuid;
 use walker_model::{SetQuotas, TenantId};
 
+use super::audit::record;
 use super::{Error, Store};
 
 /// A tenant.
@@ -75,6 +77,24 @@ pub struct TenantChange {
     pub suspended: Option<bool>,
 }
 
+impl TenantChange {
+    /// What is said of it on record.
+    fn told(&self) -> serde_json::Map<String, Value> {
+        let mut told = serde_json::Map::new();
+        if !self.quotas.is_empty() {
+            let quotas = self.quotas.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+            told.insert("quotas".to_owned(), Value::Object(quotas));
+        }
+        if let Some(days) = self.keep_days {
+            told.insert("keep_results".to_owned(), json!(days));
+        }
+        if let Some(suspended) = self.suspended {
+            told.insert("suspended".to_owned(), json!(suspended));
+        }
+        told
+    }
+}
+
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
@@ -92,9 +112,9 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn add_tenant(&self, name: &str) -> Result<Option<Tenant>, Error> {
-        let row = self
-            .client()
-            .await?
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let row = transaction
             .query_opt(
                 &format!(
                     "insert into tenants as t (name, root_id, public_root_id) values ($1, $2, $3)
@@ -104,7 +124,12 @@ impl Store {
                 &[&name, &Uuid::now_v7(), &Uuid::now_v7()],
             )
             .await?;
-        Ok(row.map(|row| Tenant::read(&row, 0)))
+        let made = row.map(|row| Tenant::read(&row, 0));
+        if let Some(tenant) = &made {
+            record(&transaction, tenant.id, "tenant.created", name, json!({})).await?;
+        }
+        transaction.commit().await?;
+        Ok(made)
     }
 
     /// The tenant with this name.
@@ -187,8 +212,13 @@ impl Store {
                 ],
             )
             .await?;
+        let tenant = Tenant::read(&row, 0);
+        let detail = change.told();
+        if !detail.is_empty() {
+            record(&transaction, tenant.id, "tenant.changed", name, detail).await?;
+        }
         transaction.commit().await?;
-        Ok(Changed::Done(Tenant::read(&row, 0)))
+        Ok(Changed::Done(tenant))
     }
 
     /// Marks a tenant to be deleted; marking it again changes nothing. `None`: there is no such tenant.
@@ -196,8 +226,16 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn mark_tenant_deleted(&self, name: &str) -> Result<Option<TenantId>, Error> {
-        let sql = "update tenants set deleting_since = coalesce(deleting_since, now()) where name = $1 returning id";
-        let row = self.client().await?.query_opt(sql, &[&name]).await?;
-        Ok(row.map(|row| TenantId(row.get(0))))
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let known = "select id, deleting_since is not null from tenants where name = $1 for update";
+        let Some(row) = transaction.query_opt(known, &[&name]).await? else { return Ok(None) };
+        let (tenant, is_marked): (_, bool) = (TenantId(row.get(0)), row.get(1));
+        if !is_marked {
+            transaction.execute("update tenants set deleting_since = now() where id = $1", &[&tenant.0]).await?;
+            record(&transaction, tenant, "tenant.deleted", name, json!({})).await?;
+            transaction.commit().await?;
+        }
+        Ok(Some(tenant))
     }
 }

@@ -3,9 +3,11 @@
 //! Never sees a token, and does not know what a scope allows.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 use walker_model::TenantId;
 
+use super::audit::record;
 use super::tenants::{COLUMNS, Tenant};
 use super::{Error, Session, Store};
 
@@ -147,9 +149,9 @@ impl Store {
         scopes: &[&str],
         seconds: Option<f64>,
     ) -> Result<KeyRow, Error> {
-        let row = self
-            .client()
-            .await?
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let row = transaction
             .query_one(
                 &format!(
                     "insert into tokens (hash, id, kind, tenant_id, name, scopes, expires_at)
@@ -159,7 +161,11 @@ impl Store {
                 &[&hash, &Uuid::now_v7(), &tenant.0, &name, &scopes, &seconds],
             )
             .await?;
-        Ok(read_key(&row))
+        let key = read_key(&row);
+        let detail = json!({"name": name, "scopes": scopes, "expires_at": key.expires_at});
+        record(&transaction, tenant, "key.created", &key.id.to_string(), detail).await?;
+        transaction.commit().await?;
+        Ok(key)
     }
 
     /// Up to `limit` keys of a tenant, oldest first, from the one after `after` on; expired and revoked ones too.
@@ -189,9 +195,9 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn remove_key(&self, tenant: TenantId, id: Uuid) -> Result<Option<Vec<u8>>, Error> {
-        let row = self
-            .client()
-            .await?
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let row = transaction
             .query_opt(
                 "with k as (delete from tokens where kind = 'key' and tenant_id = $1 and id = $2 returning *),
                  r as (
@@ -201,6 +207,10 @@ impl Store {
                 &[&tenant.0, &id],
             )
             .await?;
+        if row.is_some() {
+            record(&transaction, tenant, "key.revoked", &id.to_string(), json!({})).await?;
+            transaction.commit().await?;
+        }
         Ok(row.map(|row| row.get(0)))
     }
 

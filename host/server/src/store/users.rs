@@ -3,10 +3,12 @@
 //! Knows passwords only as hashes that somebody else made and checks.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 use walker_model::TenantId;
 
+use super::audit::record;
 use super::{Error, Store};
 
 /// A user of a tenant.
@@ -128,10 +130,13 @@ impl Store {
         user: Uuid,
         role: &str,
     ) -> Result<Option<(User, Vec<Vec<u8>>)>, Error> {
-        let client = self.client().await?;
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
         let sql = format!("update users set role = $3 where tenant_id = $1 and id = $2 returning {COLUMNS}");
-        let Some(row) = client.query_opt(&sql, &[&tenant.0, &user, &role]).await? else { return Ok(None) };
-        let sessions = client.query("select hash from tokens where user_id = $1", &[&user]).await?;
+        let Some(row) = transaction.query_opt(&sql, &[&tenant.0, &user, &role]).await? else { return Ok(None) };
+        let sessions = transaction.query("select hash from tokens where user_id = $1", &[&user]).await?;
+        record(&transaction, tenant, "user.role_changed", &user.to_string(), json!({"role": role})).await?;
+        transaction.commit().await?;
         Ok(Some((User::read(&row), sessions.iter().map(|row| row.get(0)).collect())))
     }
 
@@ -147,6 +152,7 @@ impl Store {
             return Ok(None);
         }
         let ended = end_sessions(&transaction, user).await?;
+        record(&transaction, tenant, "user.sessions_ended", &user.to_string(), json!({})).await?;
         transaction.commit().await?;
         Ok(Some(ended))
     }
@@ -159,12 +165,14 @@ impl Store {
     pub async fn remove_user(&self, tenant: TenantId, user: Uuid) -> Result<Option<Vec<Vec<u8>>>, Error> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
-        let known = "select root_id from users where tenant_id = $1 and id = $2 for update";
+        let known = "select root_id, email from users where tenant_id = $1 and id = $2 for update";
         let Some(row) = transaction.query_opt(known, &[&tenant.0, &user]).await? else { return Ok(None) };
         let root: Uuid = row.get(0);
         let ended = end_sessions(&transaction, user).await?;
         transaction.execute("delete from grants where owner_root = $1 or reader_root = $1", &[&root]).await?;
         transaction.execute("delete from users where id = $1", &[&user]).await?;
+        let detail = json!({"email": row.get::<_, &str>(1)});
+        record(&transaction, tenant, "user.deleted", &user.to_string(), detail).await?;
         transaction.commit().await?;
         Ok(Some(ended))
     }
