@@ -21,14 +21,15 @@ pub struct Actor {
 pub enum Reach {
     /// Reads every walker of the tenant (a key with scope `read`).
     Tenant,
-    /// Reads what its own root owns (a user's session, a key without `read`, a running walker).
+    /// Reads what its own root owns or was granted (a user's session, a key without `read`, a running walker).
     Root,
     /// Like `Root`, and starts only walkers that are declared public (a caller without a token).
     Public,
 }
 
 impl Actor {
-    /// The root whose walkers are readable, or `None` when all of the tenant's are.
+    /// The root whose walkers may be read and changed, or `None` when all of the tenant's may. What others granted to that
+    /// root may be read, too.
     pub fn readable_root(&self) -> Option<Uuid> {
         match self.reach {
             Reach::Tenant => None,

@@ -5,15 +5,17 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 use walker_model::{Status, WalkerId};
 
 use crate::access::Actor;
 use crate::host::Host;
 use crate::queue::Refused;
+use crate::quotas::SUSPENDED;
 use crate::store::cancel::{CANCEL_BATCH, CancelFilter, Cancelled, Stands};
 use crate::store::lanes::Lane;
-use crate::store::{self, Lease};
+use crate::store::{self, Lease, WalkerView};
 
 /// How often a walker that changes hands is asked again: each time means that a host took it or gave it back.
 const MAX_MOVES: usize = 20;
@@ -36,6 +38,9 @@ pub enum Error {
     /// It moved between hosts all the time.
     #[error("the walker could not be held; try again shortly")]
     Busy,
+    /// The operator has suspended the tenant.
+    #[error("{SUSPENDED}")]
+    Suspended,
     /// The tenant has as many live walkers as it may have.
     #[error(
         "the tenant may have {0} walkers pending or running at once; try again when some have ended, or have quota live_walkers raised"
@@ -75,6 +80,7 @@ impl Host {
                 Cancelled::Moved => continue,
             }
             tracing::info!(walker = %id, "walker {id} was cancelled");
+            self.put_on_record(actor, "walker.cancelled", &id.to_string(), json!({})).await;
             return Ok(());
         }
         Err(Error::Busy)
@@ -111,7 +117,18 @@ impl Host {
             after = ids.last().copied();
         }
         tracing::info!(count, "{count} walkers were cancelled");
+        if count > 0 {
+            let detail = json!({"count": count, "name": filter.name, "status": what.status, "before": before});
+            self.put_on_record(actor, "walkers.cancelled", filter.name.as_deref().unwrap_or("*"), detail).await;
+        }
         Ok(count)
+    }
+
+    /// Puts on record what was done to a tenant's walkers. Afterwards: nobody waits longer for a walker to be stopped.
+    async fn put_on_record(&self, actor: &Actor, action: &str, subject: &str, detail: serde_json::Value) {
+        if let Err(error) = self.store.record(actor.tenant, action, subject, detail).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "{action} of {subject} is not on record");
+        }
     }
 
     /// Has a failed or cancelled walker run again, from its last save.
@@ -119,7 +136,9 @@ impl Host {
     /// # Errors
     /// When there is none within reach, it is live, or it ended well.
     pub async fn retry(&self, actor: &Actor, id: &WalkerId) -> Result<(), Error> {
+        let terms = self.quotas.terms(actor.tenant).await.map_err(Error::Quotas)?;
         match self.stands(actor, id).await? {
+            Status::Failed | Status::Cancelled if !terms.is_open => return Err(Error::Suspended),
             Status::Failed | Status::Cancelled => {}
             Status::Completed => return Err(Error::IsCompleted),
             live @ (Status::Pending | Status::Running) => return Err(Error::IsLive(live, "retried")),
@@ -128,7 +147,7 @@ impl Host {
         let lane = Lane { tenant: actor.tenant, walker: id.name.clone(), priority };
         let number = self.lanes.number(&lane).await?;
         // It counts again, like one that is accepted.
-        let quota = self.quotas.of(actor.tenant).await.map_err(Error::Quotas)?.live_walkers;
+        let quota = terms.quotas.live_walkers;
         let room = self.backlog.admit(actor.tenant, &[id.uuid], quota).await;
         let coming = room.map_err(|refused| match refused {
             Refused::Full => Error::TooManyWalkers(quota),
@@ -182,6 +201,8 @@ impl Host {
 
     async fn stands(&self, actor: &Actor, id: &WalkerId) -> Result<Status, Error> {
         let view = self.readers.walker(actor, id).await?;
-        view.map(|view| view.schedule.status).ok_or(Error::Unknown)
+        // What may only be read, because its owner granted that, is nobody else's to change.
+        let is_owned = |view: &WalkerView| actor.readable_root().is_none_or(|root| view.schedule.root_id.uuid == root);
+        view.filter(is_owned).map(|view| view.schedule.status).ok_or(Error::Unknown)
     }
 }

@@ -15,11 +15,12 @@ use walker_sandbox::Sandbox;
 use crate::access::Actor;
 use crate::config::{Config, Role};
 use crate::follow::follow;
-use crate::identity::Identity;
+use crate::identity::{self, Identity, WRITE_EVERY};
 use crate::modules::{Catalog, Compiled, Spool};
 use crate::queue::{
-    Backlog, Cancels, Claiming, HostLease, Lanes, Readers, Slots, Strays, Waiters, Wake, Writers, announce, claim_due,
-    forget_keys, free_strays, hear, keep_size, recover, stop_cancelled, tell,
+    Backlog, Cancels, Claiming, HostLease, Lanes, Readers, Removals, Slots, Strays, Waiters, Wake, Writers,
+    add_up_usage, announce, claim_due, forget_keys, free_strays, hear, keep_size, recover, remove_tenants,
+    stop_cancelled, tell,
 };
 use crate::quotas::TenantQuotas;
 use crate::runner::{Memory, Running, Turns};
@@ -80,6 +81,7 @@ pub struct Host {
     pub(crate) waiters: Waiters,
     pub(crate) running: Running,
     pub(crate) cancels: Cancels,
+    pub(crate) removals: Removals,
     /// What all runs share.
     pub(crate) memory: Memory,
     /// The walkers' turns on their threads.
@@ -128,6 +130,7 @@ impl Host {
                 waiters,
                 running: Running::default(),
                 cancels,
+                removals: Removals::default(),
                 walkers,
                 io: Handle::current(),
                 backtraces: Cache::new(MAX_BACKTRACES),
@@ -147,7 +150,15 @@ impl Host {
             let stop = |lease: store::Lease| stopper.running.cancel(lease.id, lease.attempt);
             stop_cancelled(stopper.store.clone(), stopper.lease.clone(), &stopper.cancels, stop).await;
         });
+        let stopper = host.clone();
+        tasks.spawn(async move {
+            let stop = |tenant| stopper.running.stop_sync_of(tenant);
+            remove_tenants(stopper.store.clone(), &stopper.removals, stop).await;
+        });
         tasks.spawn(add_days(host.store.clone()));
+        tasks.spawn(add_up_usage(host.store.clone()));
+        let users = host.clone();
+        tasks.spawn(async move { users.write_uses().await });
         tasks.spawn(keep_size(host.store.clone(), host.config.keep_days));
         tasks.spawn(tell(host.store.clone(), host.lease.clone(), host.wake.clone()));
         if host.runs_async() {
@@ -255,6 +266,7 @@ impl Host {
         // Before leaving, or the heartbeat would enter this host anew.
         let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.shutdown().await;
+        self.identity.write_uses().await.unwrap_or_else(|error| untold_uses(&error));
         match self.store.leave(self.lease.id()).await {
             Ok(0) => {}
             Ok(freed) => tracing::info!(freed, "handed back {freed} walkers"),
@@ -271,10 +283,23 @@ impl Host {
         self.config.role != Role::Api
     }
 
+    /// Writes when keys were used for as long as this host lives; never returns.
+    async fn write_uses(&self) {
+        loop {
+            tokio::time::sleep(WRITE_EVERY).await;
+            self.identity.write_uses().await.unwrap_or_else(|error| untold_uses(&error));
+        }
+    }
+
     /// Whether this host is about to end.
     pub(crate) fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Acquire)
     }
+}
+
+/// Nothing but a time in a list is late.
+fn untold_uses(error: &identity::Error) {
+    tracing::debug!(error = error as &dyn std::error::Error, "could not write when keys were last used");
 }
 
 /// Makes the days ahead for as long as this host lives; never returns.

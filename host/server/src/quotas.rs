@@ -15,6 +15,10 @@ const BELIEVED_FOR: Duration = Duration::from_secs(4);
 /// Tenants at a time, at some hundred bytes each; more only cost a look-up.
 const MOST_KNOWN: u64 = 50_000;
 
+/// What whoever wants to start something of a suspended tenant is told.
+pub(crate) const SUSPENDED: &str =
+    "the tenant is suspended: nothing new starts until the host's operator resumes it; what there is can be read";
+
 /// What the operator decided for all tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QuotaRules {
@@ -46,14 +50,23 @@ impl QuotaRules {
     }
 }
 
+/// What a tenant may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// How much of it.
+    pub(crate) quotas: Quotas,
+    /// Whether it may start anything: it is neither suspended nor being deleted.
+    pub(crate) is_open: bool,
+}
+
 /// What each tenant may use, kept in memory for a moment.
 #[derive(Clone)]
 pub(crate) struct TenantQuotas {
     store: Store,
     rules: QuotaRules,
-    fresh: Cache<TenantId, Quotas>,
+    fresh: Cache<TenantId, Terms>,
     /// For when the database is away: better than refusing, or than forgetting what was set.
-    last: Cache<TenantId, Quotas>,
+    last: Cache<TenantId, Terms>,
 }
 
 impl TenantQuotas {
@@ -77,17 +90,25 @@ impl TenantQuotas {
     /// # Errors
     /// When the database cannot answer, and nothing is known from before.
     pub(crate) async fn of(&self, tenant: TenantId) -> Result<Quotas, Arc<Error>> {
-        if let Some(quotas) = self.fresh.get(&tenant).await {
-            return Ok(quotas);
+        Ok(self.terms(tenant).await?.quotas)
+    }
+
+    /// What this tenant may do.
+    ///
+    /// # Errors
+    /// When the database cannot answer, and nothing is known from before.
+    pub(crate) async fn terms(&self, tenant: TenantId) -> Result<Terms, Arc<Error>> {
+        if let Some(terms) = self.fresh.get(&tenant).await {
+            return Ok(terms);
         }
         let load = async {
-            let set = self.store.tenant_quotas(tenant).await?.unwrap_or_default();
-            Ok(self.rules.with(&set))
+            let set = self.store.tenant_terms(tenant).await?;
+            Ok(Terms { quotas: self.rules.with(&set.quotas), is_open: set.is_open })
         };
         match self.fresh.try_get_with(tenant, load).await {
-            Ok(quotas) => {
-                self.last.insert(tenant, quotas).await;
-                Ok(quotas)
+            Ok(terms) => {
+                self.last.insert(tenant, terms).await;
+                Ok(terms)
             }
             Err(error) => self.last.get(&tenant).await.ok_or(error),
         }
@@ -102,6 +123,7 @@ impl TenantQuotas {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Changed, TenantChange};
     use crate::test_postgres;
 
     #[tokio::test]
@@ -113,8 +135,12 @@ mod tests {
         let other = store.add_tenant("other").await.unwrap().unwrap();
         assert_eq!(quotas.of(one.id).await.unwrap(), rules.default);
 
-        let patch = [("fuel".to_owned(), Some(7)), ("live_walkers".to_owned(), Some(3))];
-        let changed = store.patch_tenant_quotas("one", &patch).await.unwrap().unwrap();
+        let set = |quotas: &[(&str, Option<u64>)]| TenantChange {
+            quotas: quotas.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            ..TenantChange::default()
+        };
+        let patch = set(&[("fuel", Some(7)), ("live_walkers", Some(3))]);
+        let Changed::Done(changed) = store.change_tenant("one", &patch).await.unwrap() else { panic!("is there") };
         assert_eq!(quotas.of(one.id).await.unwrap(), rules.default, "still believed");
         quotas.changed(one.id).await;
         let now = quotas.of(one.id).await.unwrap();
@@ -122,9 +148,9 @@ mod tests {
         assert_eq!(now.limits.reports, rules.default.limits.reports);
         assert_eq!(quotas.of(other.id).await.unwrap(), rules.default);
 
-        let changed = store.patch_tenant_quotas("one", &[("fuel".to_owned(), None)]).await.unwrap().unwrap();
-        assert_eq!(changed.quotas, [("live_walkers".to_owned(), 3)].into());
-        assert_eq!(store.patch_tenant_quotas("nobody", &patch).await.unwrap(), None);
+        let changed = store.change_tenant("one", &set(&[("fuel", None)])).await.unwrap();
+        assert!(matches!(changed, Changed::Done(one) if one.quotas == [("live_walkers".to_owned(), 3)].into()));
+        assert_eq!(store.change_tenant("nobody", &patch).await.unwrap(), Changed::Unknown);
     }
 
     #[tokio::test]
@@ -132,11 +158,30 @@ mod tests {
         let store = test_postgres::store().await;
         let quotas = TenantQuotas::new(store.clone(), QuotaRules::default());
         let one = store.add_tenant("one").await.unwrap().unwrap();
-        store.patch_tenant_quotas("one", &[("fuel".to_owned(), Some(7))]).await.unwrap();
+        let patch = TenantChange { quotas: vec![("fuel".to_owned(), Some(7))], ..TenantChange::default() };
+        store.change_tenant("one", &patch).await.unwrap();
         assert_eq!(quotas.of(one.id).await.unwrap().limits.fuel, 7);
         store.close();
         quotas.changed(one.id).await;
         assert_eq!(quotas.of(one.id).await.unwrap().limits.fuel, 7);
         assert!(quotas.of(TenantId(99)).await.is_err(), "of a tenant that nobody asked for yet nothing is known");
+    }
+
+    #[tokio::test]
+    async fn a_suspended_tenant_starts_nothing_until_it_is_resumed() {
+        let store = test_postgres::store().await;
+        let quotas = TenantQuotas::new(store.clone(), QuotaRules::default());
+        let one = store.add_tenant("one").await.unwrap().unwrap();
+        for suspended in [false, true, false] {
+            let change = TenantChange { suspended: Some(suspended), ..TenantChange::default() };
+            assert!(matches!(store.change_tenant("one", &change).await.unwrap(), Changed::Done(_)));
+            quotas.changed(one.id).await;
+            assert_eq!(quotas.terms(one.id).await.unwrap().is_open, !suspended);
+        }
+        store.mark_tenant_deleted("one").await.unwrap().unwrap();
+        quotas.changed(one.id).await;
+        assert!(!quotas.terms(one.id).await.unwrap().is_open);
+        assert_eq!(store.change_tenant("one", &TenantChange::default()).await.unwrap(), Changed::Deleting);
+        assert!(!quotas.terms(TenantId(99)).await.unwrap().is_open, "who is not there starts nothing");
     }
 }

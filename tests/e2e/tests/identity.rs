@@ -14,10 +14,10 @@ use crate::scene::{self, keys};
 /// How long a token may live on after it was revoked.
 const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// Registers a user and logs in; answers a client with the session, and the user's root.
-async fn user(host: &Host, email: &str) -> (Client, String) {
+pub(crate) async fn user(host: &Host, email: &str) -> (Client, String) {
     let open = host.client.with_token(None);
     let credentials = json!({"email": email, "password": PASSWORD});
     let registered = open.post("/user/register", &credentials).await.expect(201);
@@ -34,13 +34,13 @@ async fn user(host: &Host, email: &str) -> (Client, String) {
 }
 
 /// Makes a key of a tenant; answers a client with it, and its id.
-async fn key(host: &Host, tenant: &str, fields: Value) -> (Client, String) {
+pub(crate) async fn key(host: &Host, tenant: &str, fields: Value) -> (Client, String) {
     let made = host.operator().post(&format!("/tenants/{tenant}/keys"), &fields).await.expect(201);
     (host.client.with_token(made["key"].as_str()), made["id"].as_str().unwrap().to_owned())
 }
 
 /// Waits until a token is refused, which must not take long.
-async fn is_revoked(client: &Client) {
+pub(crate) async fn is_revoked(client: &Client) {
     let revoked = Instant::now();
     while client.get("/walkers").await.status != 401 {
         assert!(revoked.elapsed() <= REVOKED_WITHIN, "the token still works");
@@ -274,14 +274,22 @@ async fn what_is_revoked_stops_working_on_every_host() {
     for client in everywhere(&client) {
         client.get("/walkers").await.expect(200);
     }
-    let listed = host.operator().get("/tenants/default/keys").await.expect(200);
-    let listed = listed["keys"].as_array().unwrap();
-    let mine = listed.iter().find(|key| key["id"] == id.as_str()).unwrap();
+    let mine = listed_key(&host, &id).await;
     assert_eq!((&mine["name"], &mine["scopes"]), (&json!("mine"), &json!(["read"])));
+    assert_eq!((&mine["expires_at"], &mine["revoked_at"]), (&Value::Null, &Value::Null));
+    // Written now and then, so that no request waits for it.
+    while listed_key(&host, &id).await["last_used"].is_null() {
+        tokio::task::yield_now().await;
+    }
+    let used = listed_key(&host, &id).await;
+    assert!(scene::time(&used["last_used"]) > scene::time(&mine["created_at"]), "{used}");
     assert_eq!(host.operator().delete(&format!("/tenants/default/keys/{id}")).await.status, 204);
     client.get("/walkers").await.problem(401, "token.invalid");
     is_revoked(&elsewhere(&other, &client)).await;
     host.operator().delete(&format!("/tenants/default/keys/{id}")).await.problem(404, "key.not_found");
+    let revoked = listed_key(&host, &id).await;
+    assert_eq!((&revoked["id"], &revoked["scopes"]), (&mine["id"], &mine["scopes"]));
+    assert!(scene::time(&revoked["revoked_at"]) > scene::time(&mine["created_at"]), "{revoked}");
 
     let (ada, _) = user(&host, "ada@example.org").await;
     for client in everywhere(&ada) {
@@ -295,6 +303,75 @@ async fn what_is_revoked_stops_working_on_every_host() {
     brief.get("/walkers").await.expect(200);
     is_revoked(&brief).await;
     other.stop().await;
+    host.stop().await;
+}
+
+/// A key as its tenant's list shows it.
+async fn listed_key(host: &Host, id: &str) -> Value {
+    let mut listed = host.operator().get("/tenants/default/keys").await.expect(200);
+    let keys = listed["keys"].as_array_mut().unwrap();
+    keys.iter_mut().find(|key| key["id"] == id).unwrap().take()
+}
+
+#[tokio::test]
+async fn administrators_look_after_users_and_nobody_else_does() {
+    let host = scene::host().await;
+    let ((ada, _), (bob, bob_root)) = (user(&host, "ada@example.org").await, user(&host, "bob@example.org").await);
+    let patch = async |client: &Client, id: &str, body: &Value| {
+        client.send(client.request(Method::PATCH, &format!("/users/{id}")).json(body)).await
+    };
+    // The first administrator is made with a key.
+    let listed = host.client.get("/users").await.expect(200)["users"].take();
+    let ids: Vec<&str> = listed.as_array().unwrap().iter().map(|user| user["id"].as_str().unwrap()).collect();
+    let [ada_id, bob_id] = ids[..] else { panic!("{listed}") };
+    assert_eq!(keys(&listed[1]), ["created_at", "email", "id", "role", "root_id"]);
+    assert_eq!((&listed[1]["role"], &listed[1]["root_id"]), (&json!("none"), &json!(bob_root)));
+    ada.get("/users").await.problem(403, "role.missing");
+    patch(&ada, ada_id, &json!({"role": "admin"})).await.problem(403, "role.missing");
+    assert_eq!(patch(&host.client, ada_id, &json!({"role": "admin"})).await.expect(200)["role"], "admin");
+    let page = ada.get("/users?limit=1").await.expect(200);
+    let next = ada.get(&format!("/users?limit=1&cursor={}", page["cursor"].as_str().unwrap())).await.expect(200);
+    assert_eq!(
+        (&page["users"][0]["role"], &next["users"][0], &next["cursor"]),
+        (&json!("admin"), &listed[1], &Value::Null)
+    );
+
+    // It sees no more of others' walkers than before.
+    let secret = bob.run("sample", &json!({})).await["id"].as_str().unwrap().to_owned();
+    ada.get(&format!("/walkers/{secret}")).await.problem(404, "walker.not_found");
+    assert_eq!(patch(&ada, bob_id, &json!({"role": "admin"})).await.expect(200)["role"], "admin");
+    bob.get("/users").await.expect(200);
+    assert_eq!(patch(&ada, bob_id, &json!({"role": "none"})).await.expect(200)["role"], "none");
+    bob.get("/users").await.problem(403, "role.missing");
+    assert_eq!(ada.delete(&format!("/users/{bob_id}/sessions")).await.status, 204);
+    bob.get("/walkers").await.problem(401, "token.invalid");
+
+    for (body, pointer) in
+        [(json!({"role": "king"}), "/role"), (json!({}), "/role"), (json!({"role": "none", "x": 1}), "/x")]
+    {
+        let problem = patch(&ada, bob_id, &body).await.problem(422, "fields.invalid");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    let nobody = "550e8400-e29b-41d4-a716-446655440000";
+    for id in [nobody, "nobody"] {
+        patch(&ada, id, &json!({"role": "none"})).await.problem(404, "user.not_found");
+        ada.delete(&format!("/users/{id}")).await.problem(404, "user.not_found");
+        ada.delete(&format!("/users/{id}/sessions")).await.problem(404, "user.not_found");
+    }
+    host.operator().post("/tenants", &json!({"name": "acme"})).await.expect(201);
+    let (stranger, _) = key(&host, "acme", json!({"name": "d", "scopes": ["deploy"]})).await;
+    patch(&stranger, bob_id, &json!({"role": "admin"})).await.problem(404, "user.not_found");
+
+    let open = host.client.with_token(None);
+    let credentials = json!({"email": "bob@example.org", "password": PASSWORD});
+    open.post("/user/login", &credentials).await.expect(200);
+    assert_eq!(ada.delete(&format!("/users/{bob_id}")).await.status, 204);
+    open.post("/user/login", &credentials).await.problem(401, "login.failed");
+    // What it started stays the tenant's; who registers anew is somebody else.
+    host.client.get(&format!("/walkers/{secret}")).await.expect(200);
+    let (again, root) = user(&host, "bob@example.org").await;
+    assert_ne!(root, bob_root);
+    again.get(&format!("/walkers/{secret}")).await.problem(404, "walker.not_found");
     host.stop().await;
 }
 

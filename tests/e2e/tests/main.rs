@@ -2,15 +2,18 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod accounts;
+mod audit;
 mod calls;
 mod cli;
 mod control;
 mod examples;
 mod failures;
+mod grants;
 mod hosts;
 mod identity;
 mod limits;
 mod logins;
+mod matrix;
 mod modules;
 mod neighbours;
 mod once;
@@ -21,5 +24,7 @@ mod readme;
 mod scene;
 mod shape;
 mod stop;
+mod tenants;
 mod tls;
 mod uploads;
+mod usage;

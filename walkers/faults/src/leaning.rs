@@ -18,6 +18,22 @@ impl Echo {
     }
 }
 
+/// Reports its value, for callers without a token.
+#[walker(public)]
+struct OpenEcho {
+    /// Anything.
+    #[has(default)]
+    value: Value,
+}
+
+#[walker]
+impl OpenEcho {
+    #[entry]
+    fn enter(&self, _here: &Root, run: &mut Run) -> Result<()> {
+        run.report(&self.value)
+    }
+}
+
 /// Keeps its value and reports it, in the background.
 #[walker(async)]
 struct EchoLater {

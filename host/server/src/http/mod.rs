@@ -2,15 +2,18 @@
 //!
 //! Holds no rules of its own beyond the protocol: what may be done, and what it means, the modules it calls say.
 
+mod audit;
 mod batch;
 mod client_address;
 pub(crate) mod connections;
 mod control;
 mod docs;
 mod extract;
+mod grants;
 mod head;
 mod invoke;
 mod logs;
+mod members;
 mod modules;
 mod observe;
 mod openapi;
@@ -21,6 +24,7 @@ mod request_id;
 mod service;
 mod tenants;
 mod unread;
+mod usage;
 mod users;
 mod views;
 mod walkers;
@@ -63,8 +67,12 @@ fn routes() -> OpenApiRouter<Arc<Host>> {
         .merge(logs::routes())
         .merge(modules::routes())
         .merge(users::routes())
+        .merge(members::routes())
+        .merge(grants::routes())
         .merge(tenants::routes())
         .merge(whoami::routes())
+        .merge(usage::routes())
+        .merge(audit::routes())
 }
 
 /// What surrounds every request, whatever it asks for.

@@ -40,7 +40,7 @@ async fn publish(
     _: Search<NoQuery>,
     body: ModuleBody,
 ) -> Result<(StatusCode, Json<ModuleAnswer>), Problem> {
-    let place = host.expect_module(tenant, &name)?;
+    let place = host.expect_module(tenant, &name).await?;
     let upload = body.receive(host.spool(), host.config.max_module_bytes).await?;
     let published = host.publish(tenant, &name, place, upload).await?;
     let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };

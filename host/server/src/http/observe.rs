@@ -2,6 +2,7 @@
 //!
 //! Logs no headers and no queries: they may hold tokens.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
@@ -13,6 +14,7 @@ use tracing::{Instrument, Level};
 
 use super::request_id::{self, REQUEST_ID, X_REQUEST_ID};
 use super::views::to_micros;
+use crate::author;
 
 /// The target of access lines, to be filtered by.
 const ACCESS: &str = "walker_server::access";
@@ -28,7 +30,10 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     if let Some(trace_id) = trace_id(request.headers()) {
         span.record("trace_id", trace_id);
     }
-    let answer = REQUEST_ID.scope(request_id.clone(), next.run(request)).instrument(span.clone());
+    // Set by whoever knows the connection.
+    let address = request.extensions().get::<IpAddr>().copied();
+    let answer = author::asked(request_id.clone(), address, next.run(request));
+    let answer = REQUEST_ID.scope(request_id.clone(), answer).instrument(span.clone());
     let mut response = answer.await;
 
     let status = response.status().as_u16();

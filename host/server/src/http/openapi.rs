@@ -75,6 +75,7 @@ fn finished(mut document: OpenApi) -> OpenApi {
         (name = "walkers", description = "Invoke walkers and read them back"),
         (name = "modules", description = "Publish walkers"),
         (name = "users", description = "Users of a tenant"),
+        (name = "grants", description = "Let others of the tenant read"),
         (name = "tenants", description = "For the operator: tenants and their keys"),
         (name = "service", description = "The host itself")
     ),
@@ -168,10 +169,21 @@ mod tests {
         "POST /user/logout",
         "POST /user/change_password",
         "GET /whoami",
+        "GET /users",
+        "PATCH /users/{user_id}",
+        "DELETE /users/{user_id}",
+        "DELETE /users/{user_id}/sessions",
+        "POST /grants",
+        "GET /grants",
+        "DELETE /grants/{grant_id}",
         "POST /tenants",
         "GET /tenants",
         "GET /tenants/{tenant}",
         "PATCH /tenants/{tenant}",
+        "DELETE /tenants/{tenant}",
+        "GET /tenants/{tenant}/usage",
+        "GET /tenants/{tenant}/audit",
+        "GET /audit",
         "POST /tenants/{tenant}/keys",
         "GET /tenants/{tenant}/keys",
         "DELETE /tenants/{tenant}/keys/{key_id}",
@@ -240,6 +252,8 @@ mod tests {
         check::<crate::http::walkers::ReadQuery>();
         check::<crate::http::walkers::ListQuery>();
         check::<crate::http::logs::LogQuery>();
+        check::<crate::http::usage::UsageQuery>();
+        check::<crate::http::audit::AuditQuery>();
         check::<crate::http::page::ByName>();
         check::<crate::http::page::ByAge>();
         check::<crate::http::extract::NoQuery>();

@@ -20,11 +20,12 @@ use super::views::{KeyPage, MadeKey, QuotasSchema, TenantPage, TenantView};
 use crate::host::Host;
 use crate::identity::{Scope, WantedKey};
 use crate::quotas::Ceiling;
+use crate::store;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
     OpenApiRouter::default()
         .routes(routes!(create, list))
-        .routes(routes!(read_one, change))
+        .routes(routes!(read_one, change, delete))
         .routes(routes!(create_key, list_keys))
         .routes(routes!(delete_key))
 }
@@ -32,7 +33,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
 problems!(NotCreated: 400, 401, 403, 409, 413, 422, 503);
 problems!(NotListed: 400, 401, 403, 503);
 problems!(NotFound: 400, 401, 403, 404, 503);
-problems!(NoKey: 400, 401, 403, 404, 413, 422, 503);
+problems!(NoKey: 400, 401, 403, 404, 409, 413, 422, 503);
+problems!(NotDeleted: 400, 401, 403, 404, 409, 503);
+
+/// For how many days results can be kept.
+const KEEP_DAYS: std::ops::RangeInclusive<i16> = 1..=3650;
 
 /// A tenant that is wanted.
 #[derive(utoipa::ToSchema)]
@@ -100,9 +105,15 @@ struct TenantChange {
     /// Quotas by name, each up to the operator's ceiling; null gives back the default, what is absent stays.
     #[schema(value_type = QuotasSchema, example = json!({"memory_bytes": 67_108_864, "live_walkers": null}))]
     quotas: Option<Quotas>,
+    /// True: nothing new of it starts, and what waits goes on waiting; what runs finishes, everything can be read.
+    suspended: Option<bool>,
+    /// How many days after its end a walker can be read, from 1 to 3650; null: as the host's settings say.
+    #[schema(example = 30)]
+    keep_results: Option<u16>,
 }
 
-/// Change a tenant's quotas (JSON merge patch): for runs that start from now on, on every host within 5 seconds.
+/// Suspend or resume a tenant, change its quotas and settings (JSON merge patch): for what starts from now on, on
+/// every host within 5 seconds.
 #[utoipa::path(patch, path = "/tenants/{tenant}", tag = "tenants", security(("token" = [])),
     params(("tenant" = String, Path, description = "The tenant's name")),
     request_body = TenantChange,
@@ -124,10 +135,36 @@ async fn change(
         }
         Ok(value)
     });
+    let suspended = body.flag("suspended");
+    let keep_days = body.change("keep_results", |value| {
+        let days = value.as_i64().and_then(|days| i16::try_from(days).ok()).filter(|days| KEEP_DAYS.contains(days));
+        days.ok_or_else(|| "expected a number of days from 1 to 3650, or null for the host's own".to_owned())
+    });
     body.finish()?;
-    let tenant = host.identity.change_quotas(&name, &quotas).await?;
+    let tenant = host.identity.change_tenant(&name, &store::TenantChange { quotas, keep_days, suspended }).await?;
     host.quotas.changed(tenant.id).await;
+    host.lanes.heard();
     Ok(Json(TenantView::new(tenant, host.quotas.rules())))
+}
+
+/// Delete a tenant and everything of it: walkers, results, logs, modules, users, keys.
+///
+/// Its tokens are refused at once (on other hosts within 5 seconds), what runs is cancelled, and the rest goes in the
+/// background. Its name is free again once all of it is gone; until then it reads as `deleting`.
+#[utoipa::path(delete, path = "/tenants/{tenant}", tag = "tenants", security(("token" = [])),
+    params(("tenant" = String, Path, description = "The tenant's name")),
+    responses((status = 202, description = "It is being deleted; nothing takes that back."), NotDeleted))]
+async fn delete(
+    State(host): State<Arc<Host>>,
+    _: Operator,
+    Segments(name): Segments<String>,
+    _: Search<NoQuery>,
+) -> Result<StatusCode, Problem> {
+    let tenant = host.identity.delete_tenant(&name).await?;
+    host.quotas.changed(tenant).await;
+    host.removals.look();
+    tracing::info!(%tenant, "tenant {name} is being deleted");
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// A key that is wanted.

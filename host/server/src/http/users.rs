@@ -14,6 +14,7 @@ use super::openapi::problems;
 use super::problem::Problem;
 use super::views::{LoggedIn, Registered, SessionUser};
 use crate::host::Host;
+use crate::identity;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Host>> {
     OpenApiRouter::default()
@@ -54,6 +55,10 @@ async fn register(
 ) -> Result<(StatusCode, Json<Registered>), Problem> {
     let (email, password) = (body.text("email"), body.text("password"));
     body.finish()?;
+    let terms = host.quotas.terms(tenant).await.map_err(identity::Error::Store)?;
+    if !terms.is_open {
+        return Err(identity::Error::TenantSuspended.into());
+    }
     let user = host.identity.register(from, tenant, &email, password).await?;
     Ok((StatusCode::CREATED, Json(user.into())))
 }

@@ -2,17 +2,23 @@
 //!
 //! What users wrote (fields, reports, custom values, schemas) passes through as text, never through a parser.
 
+mod audit;
+mod grants;
 mod identity;
 mod limits;
 mod modules;
+mod usage;
 mod walkers;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(super) use audit::*;
+pub(super) use grants::*;
 pub(super) use identity::*;
 pub(super) use limits::*;
 pub(super) use modules::*;
+pub(super) use usage::*;
 pub(super) use walkers::*;
 
 /// Whether the host is well.

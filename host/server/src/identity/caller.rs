@@ -6,8 +6,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use walker_model::TenantId;
 
+use super::roles::Role;
 use super::scopes::{Scope, Scopes};
 use crate::access::{Actor, Reach};
+use crate::author::Who;
 use crate::store::{Bearer, Token};
 
 /// Who calls.
@@ -60,8 +62,19 @@ pub struct Session {
     pub email: String,
     /// The user's root.
     pub root: Uuid,
+    /// What the user may do about others.
+    pub role: Role,
     /// When it ends.
     pub expires: Option<DateTime<Utc>>,
+}
+
+/// A tenant, as one of its keys knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account<'a> {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: &'a str,
 }
 
 /// Why a caller may not do what it asks for.
@@ -79,6 +92,9 @@ pub enum Denied {
     /// The operator runs the host and is of no tenant.
     #[error("the operator's token belongs to no tenant; use a key of a tenant (POST /tenants/{{t}}/keys makes one)")]
     NoTenant,
+    /// Only administrators may.
+    #[error("this needs an administrator of the tenant, or a key with scope {0}")]
+    NoRole(Scope),
     /// Only the operator may.
     #[error("this needs the operator's token")]
     NotOperator,
@@ -99,6 +115,16 @@ impl Caller {
             Self::Session(session) => Actor { tenant: session.tenant, root: session.root, reach: Reach::Root },
             Self::Public { tenant, root } => Actor { tenant: *tenant, root: *root, reach: Reach::Public },
         })
+    }
+
+    /// On whose account changes go; `None` for nobody in particular.
+    pub(crate) fn who(&self) -> Option<Who> {
+        match self {
+            Self::Operator => Some(Who::Operator),
+            Self::Key(key) => Some(Who::Key(key.id)),
+            Self::Session(session) => Some(Who::User(session.user_id)),
+            Self::Public { .. } => None,
+        }
     }
 
     /// Whether no token was sent.
@@ -157,6 +183,38 @@ impl Caller {
         self.key_with(&[Scope::Read, Scope::Deploy])
     }
 
+    /// To see what is told of a tenant as a whole: of the answered one, or of any for the operator (`None`).
+    ///
+    /// # Errors
+    /// For everyone but the operator and a key that may read.
+    pub fn account(&self) -> Result<Option<Account<'_>>, Denied> {
+        match self {
+            Self::Operator => Ok(None),
+            Self::Key(key) if key.scopes.has(Scope::Read) => {
+                Ok(Some(Account { tenant: key.tenant, name: &key.tenant_name }))
+            }
+            Self::Key(_) => Err(Denied::NoScope(Scope::Read)),
+            Self::Session(_) => Err(Denied::NoKey(Scope::Read)),
+            Self::Public { .. } => Err(Denied::NoToken),
+        }
+    }
+
+    /// To see who the answered tenant's users are.
+    ///
+    /// # Errors
+    /// For everyone but its administrators and keys that may read or deploy.
+    pub fn user_reader(&self) -> Result<TenantId, Denied> {
+        self.admin_or_key_with(&[Scope::Read, Scope::Deploy])
+    }
+
+    /// To look after the answered tenant's users.
+    ///
+    /// # Errors
+    /// For everyone but its administrators and keys that may deploy, which includes settings.
+    pub fn administrator(&self) -> Result<TenantId, Denied> {
+        self.admin_or_key_with(&[Scope::Deploy])
+    }
+
     /// To run the host.
     ///
     /// # Errors
@@ -190,6 +248,14 @@ impl Caller {
         }
     }
 
+    fn admin_or_key_with(&self, any: &[Scope]) -> Result<TenantId, Denied> {
+        match self {
+            Self::Session(session) if session.role == Role::Admin => Ok(session.tenant),
+            Self::Session(_) => Err(Denied::NoRole(any[0])),
+            _ => self.key_with(any),
+        }
+    }
+
     /// The tenant of a key that has any of these scopes.
     fn key_with(&self, any: &[Scope]) -> Result<TenantId, Denied> {
         match self {
@@ -215,13 +281,14 @@ impl From<Token> for Caller {
                 scopes: Scopes::stored(&scopes),
                 expires,
             }),
-            Bearer::User { tenant, id: user_id, email, root } => Self::Session(Session {
+            Bearer::User { tenant, id: user_id, email, root, role } => Self::Session(Session {
                 id,
                 tenant: tenant.id,
                 tenant_name: tenant.name,
                 user_id,
                 email,
                 root,
+                role: Role::stored(&role),
                 expires,
             }),
         }
@@ -244,6 +311,10 @@ mod tests {
     }
 
     fn session() -> Caller {
+        session_as(Role::None)
+    }
+
+    fn session_as(role: Role) -> Caller {
         Caller::Session(Session {
             id: Uuid::now_v7(),
             tenant: TenantId(1),
@@ -251,6 +322,7 @@ mod tests {
             user_id: Uuid::now_v7(),
             email: "a@b".into(),
             root: Uuid::now_v7(),
+            role,
             expires: None,
         })
     }
@@ -280,6 +352,31 @@ mod tests {
         check(&session(), None, None, Some(NoKey(Scope::Deploy)), Some(NoKey(Scope::Read)), operator, None);
         let token = Some(NoToken);
         check(&public, None, None, token, token, token, token);
+    }
+
+    #[test]
+    fn the_operator_and_keys_that_may_read_see_the_tenants_account() {
+        let acme = Account { tenant: TenantId(1), name: "default" };
+        let public = Caller::Public { tenant: TenantId(1), root: Uuid::now_v7() };
+        assert_eq!(Caller::Operator.account(), Ok(None));
+        assert_eq!(key(&[Scope::Read]).account(), Ok(Some(acme)));
+        assert_eq!(key(&[Scope::Deploy, Scope::Invoke]).account(), Err(Denied::NoScope(Scope::Read)));
+        assert_eq!(session().account(), Err(Denied::NoKey(Scope::Read)));
+        assert_eq!(public.account(), Err(Denied::NoToken));
+    }
+
+    #[test]
+    fn administrators_and_keys_look_after_users() {
+        let check = |caller: &Caller, list, change| {
+            assert_eq!((caller.user_reader().err(), caller.administrator().err()), (list, change), "{caller:?}");
+        };
+        let (read, deploy) = (Scope::Read, Scope::Deploy);
+        check(&session_as(Role::Admin), None, None);
+        check(&session(), Some(Denied::NoRole(read)), Some(Denied::NoRole(deploy)));
+        check(&key(&[deploy]), None, None);
+        check(&key(&[read]), None, Some(Denied::NoScope(deploy)));
+        check(&key(&[Scope::Invoke]), Some(Denied::NoScope(read)), Some(Denied::NoScope(deploy)));
+        check(&Caller::Operator, Some(Denied::NoTenant), Some(Denied::NoTenant));
     }
 
     #[test]

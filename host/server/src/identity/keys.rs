@@ -46,6 +46,9 @@ impl Identity {
         if !mistakes.is_empty() {
             return Err(Error::Invalid(mistakes));
         }
+        if tenant.is_deleting {
+            return Err(Error::TenantDeleting(tenant.name.clone()));
+        }
         let token = tokens::new_token(Kind::Key)?;
         let seconds = wanted.expires_in.map(|lifetime| lifetime.as_secs_f64());
         let (hash, scopes) = (tokens::hash(&token), wanted.scopes.names());

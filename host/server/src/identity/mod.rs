@@ -6,26 +6,34 @@ mod attempts;
 mod bootstrap;
 mod caller;
 mod data_dir;
+mod grants;
 mod keys;
 mod passwords;
+mod roles;
 mod scopes;
 mod tenants;
 mod tokens;
 mod users;
+mod uses;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, Logins};
+use crate::quotas::SUSPENDED;
+use crate::store::grants::MOST_GIVEN;
 use crate::store::{self, Store};
 
 pub use bootstrap::{FirstStartError, Secrets, first_start};
 pub use caller::{Caller, Denied, Key, Session};
 pub use data_dir::{OPERATOR_TOKEN_FILE, write_client};
+pub use grants::Given;
 pub use keys::{NewKey, WantedKey};
+pub use roles::Role;
 pub use scopes::{Scope, Scopes};
 pub use tenants::DEFAULT_TENANT;
 pub use users::LoggedIn;
+pub(crate) use uses::WRITE_EVERY;
 
 /// Why something about identities was refused.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +47,32 @@ pub enum Error {
     /// There is a tenant of this name.
     #[error("there already is a tenant {0}")]
     TenantExists(String),
+    /// Nothing new of the tenant starts.
+    #[error("{SUSPENDED}")]
+    TenantSuspended,
+    /// The tenant is on its way out.
+    #[error("tenant {0} is being deleted; its name is free once all of it is gone")]
+    TenantDeleting(String),
+    /// Callers who name no tenant address it.
+    #[error(
+        "the tenant {DEFAULT_TENANT} is the one that callers address who name none, and a host that starts makes it anew; suspend it instead"
+    )]
+    TenantIsDefault,
     /// There is no tenant of this name.
     #[error("there is no tenant {0:?}")]
     UnknownTenant(String),
     /// The tenant has no such key.
     #[error("the tenant has no such key")]
     UnknownKey,
+    /// The tenant has no such user.
+    #[error("the tenant has no such user")]
+    UnknownUser,
+    /// There is no such grant of the caller's.
+    #[error("there is no such grant of yours")]
+    UnknownGrant,
+    /// The caller has given as many as it may.
+    #[error("you granted {MOST_GIVEN} already; take some back, or grant all of your walkers at once")]
+    TooManyGrants,
     /// Unknown user or wrong password; which of the two is not told.
     #[error("the e-mail address or the password is wrong")]
     WrongPassword,
@@ -86,6 +114,7 @@ impl From<store::Error> for Error {
 pub struct Identity {
     store: Store,
     tokens: tokens::Known,
+    uses: uses::Uses,
     tenants: tenants::Known,
     passwords: passwords::Passwords,
     attempts: attempts::Attempts,
@@ -104,6 +133,7 @@ impl Identity {
         Self {
             store,
             tokens: tokens::Known::new(),
+            uses: uses::Uses::default(),
             tenants: tenants::Known::new(),
             passwords: passwords::Passwords::new(),
             attempts: attempts::Attempts::new(logins),

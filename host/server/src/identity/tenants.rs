@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use moka::future::Cache;
+use walker_model::TenantId;
 
 use super::{Caller, Error, Identity, Mistake};
-use crate::store::Tenant;
+use crate::store::{Changed, Tenant, TenantChange};
 
 /// The tenant made at the first start, and the one addressed when nothing else is said.
 pub const DEFAULT_TENANT: &str = "default";
@@ -38,7 +39,9 @@ impl Identity {
         }
         let found =
             self.tenants.0.try_get_with_by_ref(tenant, self.store.tenant(tenant)).await.map_err(Error::Store)?;
-        Ok(found.map(|tenant| Caller::Public { tenant: tenant.id, root: tenant.public_root }))
+        Ok(found
+            .filter(|tenant| !tenant.is_deleting)
+            .map(|tenant| Caller::Public { tenant: tenant.id, root: tenant.public_root }))
     }
 
     /// Makes a tenant with a root for its keys and one for callers without a token.
@@ -64,13 +67,33 @@ impl Identity {
         tenant.ok_or_else(|| Error::UnknownTenant(name.to_owned()))
     }
 
-    /// Sets quotas of a tenant, or gives back the defaults (`None`). Who asks has held them to the ceiling.
+    /// Changes a tenant. Who asks has held quotas to the ceiling.
     ///
     /// # Errors
-    /// `UnknownTenant`, or when the database cannot answer.
-    pub async fn change_quotas(&self, name: &str, changes: &[(String, Option<u64>)]) -> Result<Tenant, Error> {
-        let changed = if is_tenant_name(name) { self.store.patch_tenant_quotas(name, changes).await? } else { None };
-        changed.ok_or_else(|| Error::UnknownTenant(name.to_owned()))
+    /// `UnknownTenant`, `TenantDeleting`, or when the database cannot answer.
+    pub async fn change_tenant(&self, name: &str, change: &TenantChange) -> Result<Tenant, Error> {
+        let is_name = is_tenant_name(name);
+        match if is_name { self.store.change_tenant(name, change).await? } else { Changed::Unknown } {
+            Changed::Done(tenant) => Ok(tenant),
+            Changed::Deleting => Err(Error::TenantDeleting(name.to_owned())),
+            Changed::Unknown => Err(Error::UnknownTenant(name.to_owned())),
+        }
+    }
+
+    /// Has a tenant deleted, with everything of it: its tokens are refused here at once, everywhere within 5 s, and the
+    /// rest goes in the background.
+    ///
+    /// # Errors
+    /// `UnknownTenant`, `TenantIsDefault`, or when the database cannot answer.
+    pub async fn delete_tenant(&self, name: &str) -> Result<TenantId, Error> {
+        if name == DEFAULT_TENANT {
+            return Err(Error::TenantIsDefault);
+        }
+        let marked = if is_tenant_name(name) { self.store.mark_tenant_deleted(name).await? } else { None };
+        let tenant = marked.ok_or_else(|| Error::UnknownTenant(name.to_owned()))?;
+        self.tenants.0.invalidate(name).await;
+        self.forget_all();
+        Ok(tenant)
     }
 
     /// Up to `limit` tenants by name, from the one after `after` on.

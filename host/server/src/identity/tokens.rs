@@ -14,7 +14,7 @@ use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
 
 use super::{Caller, Error, Identity};
-use crate::store;
+use crate::store::{self, Bearer};
 
 /// How long what is known of a token is believed. A token revoked on another host must be refused here within 5 s;
 /// the second between is for the look-up that was under way when it was revoked.
@@ -91,7 +91,12 @@ impl Identity {
             .callers
             .try_get_with(hash, async {
                 match self.store.token(&hash).await {
-                    Ok(Some(token)) => Ok(Caller::from(token)),
+                    Ok(Some(token)) => {
+                        if matches!(token.bearer, Bearer::Key { .. }) {
+                            self.uses.saw(token.id);
+                        }
+                        Ok(Caller::from(token))
+                    }
                     Ok(None) => Err(NotFound::Nobody),
                     Err(error) => Err(NotFound::Store(Arc::new(error))),
                 }
@@ -107,6 +112,11 @@ impl Identity {
                 NotFound::Store(error) => Err(Error::Store(error.clone())),
             },
         }
+    }
+
+    /// Forgets all tokens: many were removed at once.
+    pub(super) fn forget_all(&self) {
+        self.tokens.callers.invalidate_all();
     }
 
     /// Forgets a token that was just removed, so that this host refuses it at once.

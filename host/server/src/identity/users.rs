@@ -121,7 +121,7 @@ impl Identity {
 }
 
 /// Mail systems may tell cases apart, people do not.
-fn normal_email(email: &str) -> String {
+pub(super) fn normal_email(email: &str) -> String {
     email.trim().to_lowercase()
 }
 

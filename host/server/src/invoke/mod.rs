@@ -8,11 +8,12 @@ mod place;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use walker_model::{Json, Limits, NodeId, Outcome, Priority, WalkerId};
+use walker_model::{Json, Limits, NodeId, Outcome, Priority, Quotas, WalkerId};
 
 use crate::access::{Actor, Reach};
 use crate::host::Host;
 use crate::modules::Entry;
+use crate::quotas::SUSPENDED;
 use crate::runner::Weight;
 use crate::store;
 use crate::store::intake::NewWalker;
@@ -112,6 +113,9 @@ pub enum Error {
     /// The custom value is larger than the walker may have it.
     #[error("the custom value takes {0} bytes; its limit custom_bytes is {1}")]
     CustomTooLarge(usize, u64),
+    /// The operator has suspended the tenant.
+    #[error("{SUSPENDED}")]
+    Suspended,
     /// The tenant has as many live walkers as it may have.
     #[error(
         "the tenant may have {0} walkers pending or running at once; try again when some have ended, or have quota live_walkers raised"
@@ -157,6 +161,7 @@ impl Error {
             Self::TooDeep(_) => "limit.calls",
             Self::SpawnedTooDeep(_) => "limit.spawn_depth",
             Self::CustomTooLarge(..) => "custom.too_large",
+            Self::Suspended => "tenant.suspended",
             Self::TooManyWalkers(_) => "quota.walkers",
             Self::Busy => "host.busy",
             Self::KeyReused => "idempotency.key_reused",
@@ -219,18 +224,20 @@ impl Host {
         self.invocable(actor, walker).await.map(drop)
     }
 
-    async fn invocable(&self, actor: &Actor, walker: &str) -> Result<Arc<Entry>, Error> {
+    /// The walker of this name, and what its tenant may use.
+    async fn invocable(&self, actor: &Actor, walker: &str) -> Result<(Arc<Entry>, Quotas), Error> {
         let entry = self.catalog.active(actor.tenant, walker).await?;
         let entry = entry.ok_or_else(|| Error::UnknownWalker(walker.to_owned()))?;
         if actor.reach == Reach::Public && !entry.definition.is_public {
             return Err(Error::NotPublic(walker.to_owned()));
         }
-        Ok(entry)
+        let terms = self.quotas.terms(actor.tenant).await.map_err(Error::Quotas)?;
+        if terms.is_open { Ok((entry, terms.quotas)) } else { Err(Error::Suspended) }
     }
 
     /// Checks an invocation without storing anything.
     pub(crate) async fn check(&self, actor: &Actor, what: Invocation) -> Result<Ready, Error> {
-        let entry = self.invocable(actor, &what.walker).await?;
+        let (entry, quotas) = self.invocable(actor, &what.walker).await?;
         let definition = &entry.definition;
         let own_root = NodeId::root(actor.root);
         let node = what.node.unwrap_or_else(|| own_root.clone());
@@ -244,7 +251,6 @@ impl Host {
         if what.execute_date.is_some_and(|date| date > Utc::now() + MAX_AHEAD) {
             return Err(Error::TooFarAhead);
         }
-        let quotas = self.quotas.of(actor.tenant).await.map_err(Error::Quotas)?;
         let limits = definition.limits(quotas.limits);
         let custom_bytes = what.custom.as_ref().map_or(0, Json::len);
         if custom_bytes as u64 > limits.custom_bytes {

@@ -1,10 +1,13 @@
 //! Publishing, activating and deleting modules.
 
+use std::sync::Arc;
+
 use walker_model::{TenantId, is_name};
 use walker_sandbox::AdmitError;
 
 use super::{Crowded, Place, Upload};
 use crate::host::Host;
+use crate::quotas::SUSPENDED;
 use crate::store::modules::Published as Stored;
 use crate::store::{self, ModuleView};
 
@@ -31,6 +34,12 @@ pub enum Error {
     /// The module has no such version.
     #[error("module {0} has no version {1}")]
     UnknownVersion(String, i32),
+    /// The operator has suspended the tenant.
+    #[error("{SUSPENDED}")]
+    Suspended,
+    /// The database failed to say what the tenant may do.
+    #[error("the tenant's quotas could not be read")]
+    Quotas(#[source] Arc<store::Error>),
     /// The database failed.
     #[error("the module could not be stored")]
     Store(#[from] store::Error),
@@ -55,11 +64,12 @@ impl Host {
     /// Gives an upload of module `name` a place in the line of those that are checked.
     ///
     /// # Errors
-    /// When the name is not acceptable, or too many modules come in already.
-    pub fn expect_module(&self, tenant: TenantId, name: &str) -> Result<Place, Error> {
+    /// When the name is not acceptable, the tenant is suspended, or too many modules come in already.
+    pub async fn expect_module(&self, tenant: TenantId, name: &str) -> Result<Place, Error> {
         if !is_name(name) {
             return Err(Error::InvalidName(name.to_owned()));
         }
+        self.may_publish(tenant).await?;
         Ok(self.compiled.expect(tenant)?)
     }
 
@@ -129,6 +139,7 @@ impl Host {
     /// When there is no such module or version, a walker's name is taken by now, or the database fails.
     pub async fn activate_module(&self, tenant: TenantId, name: &str, version: i32) -> Result<ModuleView, Error> {
         let unknown = || Error::UnknownModule(name.to_owned());
+        self.may_publish(tenant).await?;
         let known = self.module(tenant, name).await?.ok_or_else(unknown)?;
         if !known.versions.iter().any(|known| known.version == version) {
             return Err(Error::UnknownVersion(name.to_owned(), version));
@@ -140,6 +151,11 @@ impl Host {
         }
         self.catalog.forget(tenant);
         self.module(tenant, name).await?.ok_or_else(unknown)
+    }
+
+    async fn may_publish(&self, tenant: TenantId) -> Result<(), Error> {
+        let terms = self.quotas.terms(tenant).await.map_err(Error::Quotas)?;
+        if terms.is_open { Ok(()) } else { Err(Error::Suspended) }
     }
 
     /// Stops new invocations of a module's walkers. What runs finishes; results stay readable.

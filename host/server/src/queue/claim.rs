@@ -171,8 +171,12 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
         let link = self.link().await?;
         let due = lanes::due(&link.session, &link.due).await?;
         let mut found = Vec::with_capacity(due.len());
-        for (id, lane, quotas) in due {
-            let quotas = self.claiming.quotas.with(&quotas);
+        for (id, lane, terms) in due {
+            // Of a tenant that is suspended, what waits goes on waiting.
+            if !terms.is_open {
+                continue;
+            }
+            let quotas = self.claiming.quotas.with(&terms.quotas);
             self.claiming.lanes.weigh(lane.tenant, quotas.weight());
             let limit = Concurrency { walker: self.limit(&lane).await?, tenant: quotas.concurrency() };
             found.push((id, lane, limit));

@@ -28,6 +28,7 @@ mod control;
 mod groups;
 mod readers;
 mod retries;
+mod usage;
 
 /// A store with a published module, and what a host does with it.
 pub(super) struct Scene {
@@ -49,7 +50,7 @@ impl Scene {
         let client = store.client().await.unwrap();
         let tenant: i64 = client
             .query_one(
-                "insert into tenants (name, root_id, public_root_id) values ('t', $1, $1) returning id",
+                "insert into tenants (name, root_id, public_root_id) values ('t', $1, gen_random_uuid()) returning id",
                 &[&root],
             )
             .await

@@ -121,6 +121,7 @@ impl Host {
                 started: claimed_at,
                 failure: failure.clone(),
                 usage: Json::of(&(outcome.usage, outcome.limits)),
+                fuel,
                 logs: logs.clone(),
                 retry,
             };

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
+use walker_model::TenantId;
 use walker_sandbox::Stop;
 
 /// The runs of this host. A walker that was cancelled and retried may have two for a moment: each attempt is one.
@@ -18,6 +19,8 @@ pub(crate) struct Running {
 struct Run {
     stop: Stop,
     is_cancelled: Arc<AtomicBool>,
+    /// Of a sync walker: no row of it could say that it is to stop.
+    sync_of: Option<TenantId>,
 }
 
 /// A run's place in the list, left when dropped.
@@ -28,12 +31,21 @@ pub(super) struct Place<'a> {
 }
 
 impl Running {
-    /// Enters a run.
+    /// Enters the run of an async walker.
     pub(super) fn enter(&self, id: Uuid, attempt: i16) -> (Place<'_>, Stop) {
+        self.enter_as(id, attempt, None)
+    }
+
+    /// Enters the run of a sync walker.
+    pub(super) fn enter_sync(&self, id: Uuid, tenant: TenantId) -> (Place<'_>, Stop) {
+        self.enter_as(id, 1, Some(tenant))
+    }
+
+    fn enter_as(&self, id: Uuid, attempt: i16, sync_of: Option<TenantId>) -> (Place<'_>, Stop) {
         let stop = Stop::default();
         let is_cancelled = Arc::<AtomicBool>::default();
         let key = (id, attempt);
-        self.lock().insert(key, Run { stop: stop.clone(), is_cancelled: is_cancelled.clone() });
+        self.lock().insert(key, Run { stop: stop.clone(), is_cancelled: is_cancelled.clone(), sync_of });
         (Place { running: self, key, is_cancelled }, stop)
     }
 
@@ -54,6 +66,13 @@ impl Running {
         run.is_cancelled.store(true, Ordering::Release);
         run.stop.stop();
         true
+    }
+
+    /// Asks a tenant's sync walkers to end; the async ones are cancelled by their rows.
+    pub(crate) fn stop_sync_of(&self, tenant: TenantId) {
+        for run in self.lock().values().filter(|run| run.sync_of == Some(tenant)) {
+            run.stop.stop();
+        }
     }
 
     /// Asks all of them to end.

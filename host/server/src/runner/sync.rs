@@ -60,7 +60,7 @@ impl Host {
             return Err(Error::TooDeep(limits.call_depth));
         }
         let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| Error::Fault(error.to_string()))?;
-        let (_place, stop) = self.running.enter(id.uuid, 1);
+        let (_place, stop) = self.running.enter_sync(id.uuid, actor.tenant);
         let job = Job {
             id: id.clone(),
             node_id: walker.node.clone(),

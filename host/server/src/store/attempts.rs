@@ -10,8 +10,10 @@ use tokio_postgres::types::Json as Sql;
 use uuid::Uuid;
 use walker_model::{Code, Failure, Json, Priority, WalkerId};
 
+use super::complete::Used;
 use super::lanes::LaneId;
 use super::lease::Leases;
+use super::usage::count;
 use super::{Error, Lease, Session, Store};
 use crate::access::Actor;
 
@@ -48,6 +50,7 @@ pub(crate) struct FailedAttempt {
     pub(crate) started: DateTime<Utc>,
     pub(crate) failure: Failure,
     pub(crate) usage: Json,
+    pub(crate) fuel: u64,
     /// Lines not stored elsewhere.
     pub(crate) logs: Option<Json>,
     pub(crate) retry: Retry,
@@ -57,8 +60,9 @@ pub(crate) struct FailedAttempt {
 pub(crate) const AGAIN: &str = concat!(
     "with u as materialized (
         select * from unnest($1::uuid[], $2::int4[], $3::int2[], $4::int4[], $5::float8[], $6::float8[], $7::uuid[], $8::timestamptz[],
-                             $9::text[], $10::text[], $11::json[], $12::json[], $13::json[])
-            u(id, owner, attempt, retries, backoff, max_backoff, root_id, started, code, error, failure, usage, logs)),
+                             $9::text[], $10::text[], $11::json[], $12::json[], $13::json[],
+                             $14::int8[], $15::int8[])
+            u(id, owner, attempt, retries, backoff, max_backoff, root_id, started, code, error, failure, usage, logs, used_fuel, used_bytes)),
      n as materialized (select q.*, ",
     attempts_since_retry!("<> 'host.lost'"),
     " failures from u q),
@@ -67,7 +71,10 @@ pub(crate) const AGAIN: &str = concat!(
         set owner = null, claimed_at = null,
             execute_date = now() + make_interval(secs => least(n.backoff * 2.0 ^ least(n.failures, 60), n.max_backoff) * (0.5 + random() / 2))
         from n where q.id = n.id and q.owner = n.owner and q.attempt = n.attempt and n.failures < n.retries
-        returning n.*, q.tenant_id)
+        returning n.*, q.tenant_id),
+     c as (",
+    count!("q", "0", "sum(used_fuel)", "sum(used_bytes)"),
+    ")
      insert into attempts (id, attempt, tenant_id, root_id, host, started, code, error, failure, usage, logs)
      select id, attempt, tenant_id, root_id, owner, started, code, error, failure, usage, logs from q
      returning id"
@@ -91,6 +98,9 @@ pub(crate) async fn again(
     let failures: Vec<Sql<&Failure>> = rows.iter().map(|row| Sql(&row.failure)).collect();
     let usages: Vec<Sql<&Json>> = rows.iter().map(|row| Sql(&row.usage)).collect();
     let logs: Vec<Option<Sql<&Json>>> = rows.iter().map(|row| row.logs.as_ref().map(Sql)).collect();
+    let used: Vec<Used> = rows.iter().map(|row| Used::new(row.fuel, &[row.logs.as_ref()])).collect();
+    let used_fuel: Vec<i64> = used.iter().map(|used| used.fuel).collect();
+    let used_bytes: Vec<i64> = used.iter().map(|used| used.bytes).collect();
     let written = session
         .query(
             statement,
@@ -108,6 +118,8 @@ pub(crate) async fn again(
                 &failures,
                 &usages,
                 &logs,
+                &used_fuel,
+                &used_bytes,
             ],
         )
         .await?;

@@ -14,7 +14,9 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// Keeps code that may be kept already. Part of publishing, so that no code is kept that nobody published.
 pub(super) async fn keep(transaction: &Transaction<'_>, sha256: &[u8; 32], code: &File) -> Result<(), Error> {
-    let known = transaction.query_opt("select 1 from module_code where sha256 = $1", &[&sha256.as_slice()]).await?;
+    // Kept from whoever deletes the tenant that published it first, until this one's version refers to it.
+    let sql = "select 1 from module_code where sha256 = $1 for key share";
+    let known = transaction.query_opt(sql, &[&sha256.as_slice()]).await?;
     if known.is_some() {
         return Ok(());
     }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use walker_model::{Ended, Json, Outcome, Status};
 
 use super::lease::Leases;
+use super::usage::count;
 use super::{Error, Lease, Session};
 
 /// What a result row says, made from an outcome once.
@@ -27,6 +28,24 @@ pub(crate) struct ResultRow {
     pub(crate) logs: Option<Json>,
     /// How many of the reports its last checkpoint held; `None`: it saved nothing.
     pub(crate) saved_reports: Option<i32>,
+    /// What counts as the tenant's usage.
+    pub(crate) used: Used,
+}
+
+/// What an attempt used, as it is added up for its tenant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) fuel: i64,
+    /// Of fields, reports and output, as stored with its end.
+    pub(crate) bytes: i64,
+}
+
+impl Used {
+    /// By an attempt of so much fuel that left these behind.
+    pub(crate) fn new(fuel: u64, stored: &[Option<&Json>]) -> Self {
+        let bytes: usize = stored.iter().flatten().map(|json| json.len()).sum();
+        Self { fuel: i64::try_from(fuel).unwrap_or(i64::MAX), bytes: i64::try_from(bytes).unwrap_or(i64::MAX) }
+    }
 }
 
 impl ResultRow {
@@ -39,6 +58,8 @@ impl ResultRow {
         saved_reports: Option<i32>,
     ) -> Self {
         let failure = outcome.failure();
+        let reports = Json::of(&outcome.reports);
+        let used = Used::new(outcome.usage.fuel, &[outcome.fields.as_ref(), Some(&reports), logs.as_ref()]);
         Self {
             root,
             status: match &outcome.ended {
@@ -49,7 +70,7 @@ impl ResultRow {
             http_status: outcome.http_status(),
             executed_date,
             fields: outcome.fields.clone(),
-            reports: Json::of(&outcome.reports),
+            reports,
             custom: outcome.custom.clone(),
             // Postgres text cannot hold NUL, and a guest's message may.
             error: failure.map(|failure| failure.message.replace('\0', "\u{fffd}")),
@@ -57,6 +78,7 @@ impl ResultRow {
             usage: Json::of(&(outcome.usage, outcome.limits.values())),
             logs,
             saved_reports,
+            used,
         }
     }
 
@@ -68,19 +90,24 @@ impl ResultRow {
 }
 
 /// Only the holder of the lease gets past the delete; nothing of anybody else's is written.
-pub(crate) const COMPLETE: &str = "
-with u as materialized (
+pub(crate) const COMPLETE: &str = concat!(
+    "with u as materialized (
     select * from unnest($1::uuid[], $2::int4[], $3::int2[], $4::uuid[], $5::int2[], $6::int2[], $7::timestamptz[], $8::json[],
-                         $9::json[], $10::json[], $11::text[], $12::json[], $13::json[], $14::json[], $15::int4[])
-        u(id, owner, attempt, root_id, status, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports)),
+                         $9::json[], $10::json[], $11::text[], $12::json[], $13::json[], $14::json[], $15::int4[], $16::int8[], $17::int8[])
+        u(id, owner, attempt, root_id, status, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports,
+          used_fuel, used_bytes)),
 d as (
     delete from queue q using u where q.id = u.id and q.owner = u.owner and q.attempt = u.attempt
     returning u.*, q.tenant_id),
 c as (
-    delete from checkpoints c using d where d.saved_reports is not null and c.id = d.id)
+    delete from checkpoints c using d where d.saved_reports is not null and c.id = d.id),
+n as (",
+    count!("d", "count(*)", "sum(used_fuel)", "sum(used_bytes)"),
+    ")
 insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports)
 select id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports from d
-returning id";
+returning id"
+);
 
 /// Writes all results whose lease still holds; says of each whether it was written.
 pub(crate) async fn complete(
@@ -104,6 +131,8 @@ pub(crate) async fn complete(
         usages,
         logs,
         saved_reports,
+        used_fuel,
+        used_bytes,
     } = &columns;
     let written = session
         .query(
@@ -124,6 +153,8 @@ pub(crate) async fn complete(
                 usages,
                 logs,
                 saved_reports,
+                used_fuel,
+                used_bytes,
             ],
         )
         .await?;
@@ -155,6 +186,8 @@ pub(super) struct ResultColumns<'a> {
     pub(super) usages: Vec<Sql<&'a Json>>,
     pub(super) logs: Vec<Option<Sql<&'a Json>>>,
     pub(super) saved_reports: Vec<Option<i32>>,
+    pub(super) used_fuel: Vec<i64>,
+    pub(super) used_bytes: Vec<i64>,
 }
 
 impl<'a> ResultColumns<'a> {
@@ -172,7 +205,9 @@ impl<'a> ResultColumns<'a> {
             failures: rows.clone().map(|row| optional(&row.failure)).collect(),
             usages: rows.clone().map(|row| Sql(&row.usage)).collect(),
             logs: rows.clone().map(|row| optional(&row.logs)).collect(),
-            saved_reports: rows.map(|row| row.saved_reports).collect(),
+            saved_reports: rows.clone().map(|row| row.saved_reports).collect(),
+            used_fuel: rows.clone().map(|row| row.used.fuel).collect(),
+            used_bytes: rows.map(|row| row.used.bytes).collect(),
         }
     }
 }

@@ -6,7 +6,11 @@ use tokio_postgres::types::{Json as Sql, ToSql};
 use uuid::Uuid;
 use walker_model::{Code, Failure, Status};
 
+use super::usage::count;
 use super::{Error, Lease, Session, Store};
+
+/// What nobody knows is no fuel: it was cancelled before it ran, or its host is gone.
+const COUNT: &str = count!("r", "count(*)", "0", "sum(bytes)");
 
 /// The statement that ends what `taken` deletes from `queue q`; answers the ids. Its first four values are
 /// [`Ending::values`].
@@ -16,12 +20,15 @@ pub(super) fn ending(taken: &str) -> String {
             {taken}
             returning q.id, q.tenant_id, q.attempt, q.claimed_at),
          k as (
-            delete from checkpoints k using d where k.id = d.id returning k.id, k.fields, k.reports)
-         insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, error, failure, saved_reports)
-         select d.id, d.tenant_id, w.root_id, $1, d.attempt, $2, d.claimed_at, k.fields, coalesce(k.reports, '[]'), $3, $4,
-                json_array_length(k.reports)
-         from d join walkers w on w.id = d.id left join k on k.id = d.id
-         returning id"
+            delete from checkpoints k using d where k.id = d.id returning k.id, k.fields, k.reports),
+         r as (
+            insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, error, failure, saved_reports)
+            select d.id, d.tenant_id, w.root_id, $1, d.attempt, $2, d.claimed_at, k.fields, coalesce(k.reports, '[]'), $3, $4,
+                   json_array_length(k.reports)
+            from d join walkers w on w.id = d.id left join k on k.id = d.id
+            returning id, tenant_id, coalesce(octet_length(fields::text), 0) + octet_length(reports::text) bytes),
+         n as ({COUNT})
+         select id from r"
     )
 }
 

@@ -18,7 +18,8 @@ impl Store {
                     returning r.id),
                  w as (delete from walkers w using r where w.id = r.id),
                  a as (delete from attempts a using r where a.id = r.id),
-                 l as (delete from logs l using r where l.id = r.id)
+                 l as (delete from logs l using r where l.id = r.id),
+                 g as (delete from grants g using r where g.walker_id = r.id)
                  select id from r",
             )
             .await?;

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 
 use tokio_postgres::Statement;
 use tokio_postgres::types::Json as Sql;
-use walker_model::{Priority, SetQuotas, TenantId};
+use walker_model::{Priority, TenantId};
 
+use super::tenants::SetTerms;
 use super::{Error, Session, Store};
 
 /// The number of a lane; 0 is that of walkers which nobody has put into one.
@@ -31,12 +32,13 @@ with recursive l(lane, due) as (
     select n.lane, n.due from l cross join lateral (
         select q.lane, q.execute_date due from queue q
         where q.owner is null and q.lane > l.lane order by q.lane, q.execute_date limit 1) n)
-select l.lane, coalesce(s.tenant_id, 0), coalesce(s.walker, ''), coalesce(s.priority, 0::int2), coalesce(t.quotas, '{}')
+select l.lane, coalesce(s.tenant_id, 0), coalesce(s.walker, ''), coalesce(s.priority, 0::int2), coalesce(t.quotas, '{}'),
+       t.suspended_at is null and t.deleting_since is null
 from l left join lanes s on s.id = l.lane left join tenants t on t.id = s.tenant_id
 where l.due <= now()";
 
-/// All lanes that hold walkers which are due, and what was set for their tenants.
-pub(crate) async fn due(session: &Session, statement: &Statement) -> Result<Vec<(LaneId, Lane, SetQuotas)>, Error> {
+/// All lanes that hold walkers which are due, and what their tenants may do.
+pub(crate) async fn due(session: &Session, statement: &Statement) -> Result<Vec<(LaneId, Lane, SetTerms)>, Error> {
     let rows = session.query(statement, &[]).await?;
     let read = |row: &tokio_postgres::Row| {
         let lane = Lane {
@@ -45,7 +47,7 @@ pub(crate) async fn due(session: &Session, statement: &Statement) -> Result<Vec<
             priority: Priority::from_code(row.try_get(3)?),
         };
         let Sql(quotas) = row.try_get(4)?;
-        Ok((LaneId(row.try_get(0)?), lane, quotas))
+        Ok((LaneId(row.try_get(0)?), lane, SetTerms { quotas, is_open: row.try_get(5)? }))
     };
     rows.iter().map(read).collect()
 }

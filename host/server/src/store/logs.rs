@@ -6,8 +6,10 @@ use tokio_postgres::types::Json as Sql;
 use walker_model::{Json, WalkerId};
 use walker_sandbox::LogLine;
 
+use super::grants::MAY_READ_LOGS;
 use super::lease::Leases;
 use super::read::optional;
+use super::usage::count;
 use super::{Error, Lease, Session, Store};
 use crate::access::Actor;
 
@@ -39,12 +41,17 @@ pub(crate) struct LogChunk {
     pub(crate) lines: Json,
 }
 
-pub(crate) const LOG: &str = "
-insert into logs (id, attempt, seq, lines)
-select u.id, u.attempt, u.seq, u.lines
-from unnest($1::uuid[], $2::int4[], $3::int2[], $4::int4[], $5::json[]) u(id, owner, attempt, seq, lines)
-join queue q on q.id = u.id and abs(q.owner) = u.owner and q.attempt = u.attempt
-on conflict do nothing";
+pub(crate) const LOG: &str = concat!(
+    "with l as (
+    insert into logs (id, attempt, seq, lines)
+    select u.id, u.attempt, u.seq, u.lines
+    from unnest($1::uuid[], $2::int4[], $3::int2[], $4::int4[], $5::json[]) u(id, owner, attempt, seq, lines)
+    join queue q on q.id = u.id and abs(q.owner) = u.owner and q.attempt = u.attempt
+    on conflict do nothing
+    returning id, octet_length(lines::text) bytes)
+",
+    count!("l join queue using (id)", "0", "0", "sum(bytes)")
+);
 
 /// Stores all chunks whose lease still holds.
 pub(crate) async fn store(session: &mut Session, statement: &Statement, rows: &[&LogChunk]) -> Result<(), Error> {
@@ -64,15 +71,15 @@ impl Store {
         let client = self.client().await?;
         // One snapshot for chunks and result, so that a run ending in between loses no line.
         let statement = client
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "select r.attempt, r.logs, r.id is not null ended,
                         (select json_agg(json_build_object('attempt', l.attempt, 'lines', l.lines) order by l.attempt, l.seq)
                          from (select l.attempt, l.seq, l.lines from logs l where l.id = w.id
                                union all
                                select a.attempt, null, a.logs from attempts a where a.id = w.id and a.logs is not null) l) chunks
                  from walkers w left join results r on r.id = w.id
-                 where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)",
-            )
+                 where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and {MAY_READ_LOGS}"
+            ))
             .await?;
         let row = client.query_opt(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()]).await?;
         let Some(row) = row else { return Ok(None) };

@@ -3,6 +3,7 @@
 //! Decides nothing: who may do what, and when, is asked and answered above.
 
 pub(crate) mod attempts;
+mod audit;
 pub(crate) mod cancel;
 pub(crate) mod checkpoint;
 pub(crate) mod claim;
@@ -10,6 +11,7 @@ mod code;
 pub(crate) mod complete;
 pub(crate) mod ending;
 mod forget;
+pub(crate) mod grants;
 pub(crate) mod groups;
 pub(crate) mod hosts;
 pub(crate) mod intake;
@@ -24,11 +26,13 @@ pub(crate) mod modules;
 mod partitions;
 mod read;
 pub(crate) mod record;
+pub(crate) mod removal;
 pub(crate) mod retention;
 mod session;
 pub(crate) mod strays;
-mod tenants;
+pub(crate) mod tenants;
 mod tokens;
+mod usage;
 mod users;
 pub(crate) mod wake;
 
@@ -38,7 +42,10 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, Recycling
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{NoTls, Row};
 
+pub use audit::{Record, Whose};
 pub use claim::CLAIM;
+pub use grants::Grant;
+pub(crate) use grants::Granted;
 pub use hosts::HostId;
 pub use lease::Lease;
 pub use logs::{LogEntry, Logs};
@@ -46,8 +53,9 @@ pub use modules::{ModuleView, VersionView};
 pub use read::{AttemptView, ListFilter, ModuleRef, RunView, WalkerView};
 pub(crate) use read::{Found, READ, SMALL_WALKER_BYTES, read};
 pub(crate) use session::{Session, within};
-pub use tenants::Tenant;
+pub use tenants::{Changed, Tenant, TenantChange};
 pub use tokens::{Bearer, KeyRow, Token};
+pub use usage::DayUsage;
 pub use users::User;
 
 /// How long a request waits for a connection before it is told that the database is unavailable.

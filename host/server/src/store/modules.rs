@@ -3,9 +3,11 @@
 use std::fs::File;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use tokio_postgres::types::Json as Sql;
 use walker_model::{Definition, TenantId};
 
+use super::audit::record;
 use super::read::ModuleRef;
 use super::{Error, Store, code};
 
@@ -152,6 +154,8 @@ impl Store {
             )
             .await?
             .get(0);
+        let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        record(&transaction, tenant, "module.published", name, json!({"version": version, "sha256": sha256})).await?;
         activate(transaction, tenant, module_id, version, definitions, Published::Created).await
     }
 
@@ -170,6 +174,7 @@ impl Store {
             .await?;
         let Some(row) = row else { return Ok(Published::Unknown) };
         let definitions: Sql<Vec<Definition>> = row.try_get("definitions")?;
+        record(&transaction, tenant, "module.activated", name, json!({"version": version})).await?;
         activate(transaction, tenant, row.get("id"), version, &definitions.0, Published::Unchanged).await
     }
 
@@ -189,6 +194,7 @@ impl Store {
         let module_id: i64 = row.get(0);
         transaction.execute("delete from walker_names where module_id = $1", &[&module_id]).await?;
         announce(&transaction, tenant).await?;
+        record(&transaction, tenant, "module.deleted", name, json!({})).await?;
         transaction.commit().await?;
         Ok(true)
     }

@@ -7,6 +7,7 @@ use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 use walker_model::{Failure, Json, Limits, NodeId, Schedule, Status, Usage, WalkerId};
 
+use super::grants::{MAY_READ, granted, may_read, with_granted};
 use super::modules::digest;
 use super::{Error, ONE_PLAN, OWN_PLAN, Session, Store};
 use crate::access::Actor;
@@ -134,8 +135,9 @@ pub(crate) const READ: &str = concat!(
          select * from unnest($1::uuid[], $2::text[], $3::int8[], $4::uuid[]) with ordinality u (id, walker, tenant_id, root_id, n)),
      w as (
          select u.n, w.* from u
-         join walkers w on w.id = u.id and w.walker = u.walker and w.tenant_id = u.tenant_id
-                       and (u.root_id is null or w.root_id = u.root_id))
+         join walkers w on w.id = u.id and w.walker = u.walker and w.tenant_id = u.tenant_id and ",
+    may_read!("u.root_id"),
+    ")
      select w.n, size.is_large, ",
     columns!(),
     ", case when not size.is_large then ",
@@ -196,8 +198,7 @@ impl Store {
         let client = self.client().await?;
         let sql = format!(
             "with w as (
-                select * from walkers
-                where id = $1 and walker = $2 and tenant_id = $3 and ($4::uuid is null or root_id = $4))
+                select * from walkers w where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and {MAY_READ})
              {VIEW}"
         );
         let statement = client.prepare_cached(&sql).await?;
@@ -218,13 +219,13 @@ impl Store {
         let mut values: Vec<&(dyn ToSql + Sync)> =
             vec![&actor.tenant.0, &filter.name, &filter.since, &filter.before, &limit];
         // Each clause is written only where it applies, so that the planner sees which index serves.
-        let owned = match &root {
-            None => "w.tenant_id = $1",
-            Some(root) => {
-                values.push(root);
-                "w.tenant_id = $1 and w.root_id = $6"
-            }
-        };
+        let mut is_granted = false;
+        if let Some(root) = &root {
+            values.push(root);
+            let statement =
+                client.prepare_cached("select exists (select 1 from grants where reader_root = $1)").await?;
+            is_granted = client.query_one(&statement, &[root]).await?.get(0);
+        }
         let position = values.len() + 1;
         let (with_status, status_clause) = match filter.status {
             None => ("", String::new()),
@@ -237,18 +238,23 @@ impl Store {
             }
         };
         // The id's own time only narrows the search: it is a host's, and hosts' clocks differ from the database's.
-        let sql = format!(
-            "with w as (
-                select w.* from walkers w {with_status}
-                where {owned} {status_clause}
-                  and ($2::text is null or w.walker = $2)
-                  and ($3::timestamptz is null
-                       or (w.created_at >= $3 and w.id >= id_floor($3 - interval '1 hour')))
-                  and ($4::uuid is null or w.id < $4)
-                order by w.id desc limit $5)
-             {VIEW}
-             order by w.id desc"
-        );
+        let page = |whose: &str| {
+            format!(
+                "select w.* from walkers w {with_status}
+                 where w.tenant_id = $1 and {whose} {status_clause}
+                   and ($2::text is null or w.walker = $2)
+                   and ($3::timestamptz is null
+                        or (w.created_at >= $3 and w.id >= id_floor($3 - interval '1 hour')))
+                   and ($4::uuid is null or w.id < $4)
+                 order by w.id desc limit $5"
+            )
+        };
+        let pages = match root {
+            None => page("true"),
+            Some(_) if is_granted => with_granted(page),
+            Some(_) => page("w.root_id = $6"),
+        };
+        let sql = format!("with w as ({pages}) {VIEW} order by w.id desc");
         let statement = client.prepare_cached(&sql).await?;
         // One round trip: all three are sent before the first is answered.
         let ((), rows, ()) = tokio::try_join!(

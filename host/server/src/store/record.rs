@@ -5,20 +5,26 @@ use tokio_postgres::error::SqlState;
 
 use super::complete::{ResultColumns, ResultRow};
 use super::intake::{Columns, NewWalker};
+use super::usage::count;
 use super::{Error, Session};
 
-pub(crate) const RECORD: &str = "
-with u as materialized (
+pub(crate) const RECORD: &str = concat!(
+    "with u as materialized (
     select * from unnest($1::uuid[], $2::int8[], $3::text[], $4::int8[], $5::int4[], $6::text[], $7::uuid[], $8::uuid[], $9::json[],
                          $10::json[], $11::int2[], $12::int2[], $13::timestamptz[], $14::json[], $15::json[], $16::json[],
-                         $17::text[], $18::json[], $19::json[], $20::json[], $21::int4[], $22::int4[])
+                         $17::text[], $18::json[], $19::json[], $20::json[], $21::int4[], $22::int4[], $23::int8[], $24::int8[])
         u(id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, custom, fields,
-          status, http_status, executed_date, end_fields, reports, end_custom, error, failure, usage, logs, depth, saved_reports)),
+          status, http_status, executed_date, end_fields, reports, end_custom, error, failure, usage, logs, depth, saved_reports,
+          used_fuel, used_bytes)),
 w as (
     insert into walkers (id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, depth)
-    select id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, executed_date, custom, fields, depth from u)
+    select id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, executed_date, custom, fields, depth from u),
+n as (",
+    count!("u", "count(*)", "sum(used_fuel)", "sum(used_bytes)"),
+    ")
 insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports)
-select id, tenant_id, root_id, status, 1, http_status, executed_date, end_fields, reports, end_custom, error, failure, usage, logs, saved_reports from u";
+select id, tenant_id, root_id, status, 1, http_status, executed_date, end_fields, reports, end_custom, error, failure, usage, logs, saved_reports from u"
+);
 
 /// Writes all or none.
 pub(crate) async fn record(
@@ -55,6 +61,8 @@ pub(crate) async fn record(
                 &ended.logs,
                 &asked.depths,
                 &ended.saved_reports,
+                &ended.used_fuel,
+                &ended.used_bytes,
             ],
         )
         .await;

@@ -4,7 +4,7 @@
 
 use chrono::NaiveDate;
 
-use super::{Error, Session, Store};
+use super::{Error, Session};
 
 /// Rows in one statement: it holds locks and a snapshot for as long as it takes.
 pub(crate) const BATCH: i64 = 1_000;
@@ -55,6 +55,13 @@ pub(crate) async fn old_days(session: &Session, default_days: i32) -> Result<Vec
             from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'walkers'::regclass)
         select day from days, keep where day + 1 + keep.days <= (now() at time zone 'utc')::date order by day";
     Ok(session.query(sql, &[&default_days]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+/// All days that there are, oldest first.
+pub(crate) async fn days(session: &Session) -> Result<Vec<NaiveDate>, Error> {
+    let sql = "select to_date(right(c.relname, 8), 'YYYYMMDD') from pg_inherits i join pg_class c on c.oid = i.inhrelid
+               where i.inhparent = 'walkers'::regclass order by 1";
+    Ok(session.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 /// What stands in a day. A tenant's period begins with the end of its last walker of that day: one that was put off for
@@ -187,16 +194,4 @@ pub(crate) async fn delete_orphans(session: &Session) -> Result<u64, Error> {
     let sql = "delete from checkpoints k
                where k.saved_at < now() - interval '1 hour' and not exists (select 1 from queue q where q.id = k.id)";
     Ok(session.execute(sql, &[]).await?)
-}
-
-impl Store {
-    /// Sets how many days a tenant's walkers can be read after their end; `None`: as the hosts' settings say. `false`:
-    /// there is no such tenant.
-    ///
-    /// # Errors
-    /// When Postgres cannot be reached or refuses: the period is from 1 to 3650 days.
-    pub async fn set_keep_days(&self, tenant: &str, days: Option<i16>) -> Result<bool, Error> {
-        let sql = "update tenants set keep_days = $2 where name = $1";
-        Ok(self.client().await?.execute(sql, &[&tenant, &days]).await? == 1)
-    }
 }

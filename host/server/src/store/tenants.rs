@@ -3,11 +3,13 @@
 //! Checks no names: what a tenant may be called, `identity` says.
 
 use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::Json as Sql;
 use uuid::Uuid;
 use walker_model::{SetQuotas, TenantId};
 
+use super::audit::record;
 use super::{Error, Store};
 
 /// A tenant.
@@ -25,10 +27,20 @@ pub struct Tenant {
     pub created_at: DateTime<Utc>,
     /// What the operator set for it.
     pub quotas: SetQuotas,
+    /// How many days after its end a walker can be read; as the hosts' settings say when `None`.
+    pub keep_days: Option<i16>,
+    /// Whether nothing new of it starts.
+    pub is_suspended: bool,
+    /// Whether all of it is being deleted.
+    pub is_deleting: bool,
 }
 
+/// What [`Tenant::read`] reads of `tenants t`.
+pub(super) const COLUMNS: &str = "t.id, t.name, t.root_id, t.public_root_id, t.created_at, t.quotas, t.keep_days,
+    t.suspended_at is not null, t.deleting_since is not null";
+
 impl Tenant {
-    /// Reads `id, name, root_id, public_root_id, created_at, quotas` from `first` on.
+    /// Reads [`COLUMNS`] from column `first` on.
     pub(super) fn read(row: &Row, first: usize) -> Self {
         let Sql(quotas) = row.get(first + 5);
         Self {
@@ -38,8 +50,60 @@ impl Tenant {
             public_root: row.get(first + 3),
             created_at: row.get(first + 4),
             quotas,
+            keep_days: row.get(first + 6),
+            is_suspended: row.get(first + 7),
+            is_deleting: row.get(first + 8),
         }
     }
+}
+
+/// What a tenant may do at all, and how much of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SetTerms {
+    /// What the operator set for it.
+    pub(crate) quotas: SetQuotas,
+    /// Whether it may start anything.
+    pub(crate) is_open: bool,
+}
+
+/// What is to be different about a tenant; what is `None` stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TenantChange {
+    /// Quotas to set, and to remove.
+    pub quotas: Vec<(String, Option<u64>)>,
+    /// How many days after its end a walker can be read, from 1 to 3650; inside, `None`: as the hosts' settings say.
+    pub keep_days: Option<Option<i16>>,
+    /// Whether nothing new of it starts.
+    pub suspended: Option<bool>,
+}
+
+impl TenantChange {
+    /// What is said of it on record.
+    fn told(&self) -> serde_json::Map<String, Value> {
+        let mut told = serde_json::Map::new();
+        if !self.quotas.is_empty() {
+            let quotas = self.quotas.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+            told.insert("quotas".to_owned(), Value::Object(quotas));
+        }
+        if let Some(days) = self.keep_days {
+            told.insert("keep_results".to_owned(), json!(days));
+        }
+        if let Some(suspended) = self.suspended {
+            told.insert("suspended".to_owned(), json!(suspended));
+        }
+        told
+    }
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// The tenant as it is now.
+    Done(Tenant),
+    /// It is being deleted.
+    Deleting,
+    /// There is none of this name.
+    Unknown,
 }
 
 impl Store {
@@ -48,17 +112,24 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn add_tenant(&self, name: &str) -> Result<Option<Tenant>, Error> {
-        let row = self
-            .client()
-            .await?
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let row = transaction
             .query_opt(
-                "insert into tenants (name, root_id, public_root_id) values ($1, $2, $3)
-                 on conflict on constraint tenants_name_key do nothing
-                 returning id, name, root_id, public_root_id, created_at, quotas",
+                &format!(
+                    "insert into tenants as t (name, root_id, public_root_id) values ($1, $2, $3)
+                     on conflict on constraint tenants_name_key do nothing
+                     returning {COLUMNS}"
+                ),
                 &[&name, &Uuid::now_v7(), &Uuid::now_v7()],
             )
             .await?;
-        Ok(row.map(|row| Tenant::read(&row, 0)))
+        let made = row.map(|row| Tenant::read(&row, 0));
+        if let Some(tenant) = &made {
+            record(&transaction, tenant.id, "tenant.created", name, json!({})).await?;
+        }
+        transaction.commit().await?;
+        Ok(made)
     }
 
     /// The tenant with this name.
@@ -67,9 +138,7 @@ impl Store {
     /// When Postgres cannot be reached or refuses.
     pub async fn tenant(&self, name: &str) -> Result<Option<Tenant>, Error> {
         let client = self.client().await?;
-        let statement = client
-            .prepare_cached("select id, name, root_id, public_root_id, created_at, quotas from tenants where name = $1")
-            .await?;
+        let statement = client.prepare_cached(&format!("select {COLUMNS} from tenants t where name = $1")).await?;
         Ok(client.query_opt(&statement, &[&name]).await?.map(|row| Tenant::read(&row, 0)))
     }
 
@@ -82,41 +151,43 @@ impl Store {
             .client()
             .await?
             .query(
-                "select id, name, root_id, public_root_id, created_at, quotas from tenants
-                  where name > coalesce($1, '') order by name limit $2",
+                &format!("select {COLUMNS} from tenants t where name > coalesce($1, '') order by name limit $2"),
                 &[&after, &i64::from(limit)],
             )
             .await?;
         Ok(rows.iter().map(|row| Tenant::read(row, 0)).collect())
     }
 
-    /// What is set for a tenant; `None` when there is no such tenant.
+    /// What a tenant may do; nothing when there is no such tenant.
     ///
     /// # Errors
     /// When Postgres cannot be reached or refuses.
-    pub async fn tenant_quotas(&self, tenant: TenantId) -> Result<Option<SetQuotas>, Error> {
+    pub(crate) async fn tenant_terms(&self, tenant: TenantId) -> Result<SetTerms, Error> {
         let client = self.client().await?;
-        let statement = client.prepare_cached("select quotas from tenants where id = $1").await?;
+        let statement = client
+            .prepare_cached("select quotas, suspended_at is null and deleting_since is null from tenants where id = $1")
+            .await?;
         let row = client.query_opt(&statement, &[&tenant.0]).await?;
-        Ok(row.map(|row| row.get::<_, Sql<SetQuotas>>(0).0))
+        Ok(row.map_or_else(SetTerms::default, |row| SetTerms {
+            quotas: row.get::<_, Sql<SetQuotas>>(0).0,
+            is_open: row.get(1),
+        }))
     }
 
-    /// Sets and removes (`None`) quotas of a tenant, and leaves the others as they are; `None` when there is no such
-    /// tenant.
+    /// Changes a tenant.
     ///
     /// # Errors
     /// When Postgres cannot be reached or refuses.
-    pub async fn patch_tenant_quotas(
-        &self,
-        name: &str,
-        patch: &[(String, Option<u64>)],
-    ) -> Result<Option<Tenant>, Error> {
+    pub async fn change_tenant(&self, name: &str, change: &TenantChange) -> Result<Changed, Error> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
-        let locked = "select quotas from tenants where name = $1 for update";
-        let Some(row) = transaction.query_opt(locked, &[&name]).await? else { return Ok(None) };
+        let locked = "select quotas, deleting_since is not null from tenants where name = $1 for update";
+        let Some(row) = transaction.query_opt(locked, &[&name]).await? else { return Ok(Changed::Unknown) };
+        if row.get(1) {
+            return Ok(Changed::Deleting);
+        }
         let Sql(mut quotas) = row.get::<_, Sql<SetQuotas>>(0);
-        for (quota, value) in patch {
+        for (quota, value) in &change.quotas {
             match value {
                 Some(value) => quotas.insert(quota.clone(), *value),
                 None => quotas.remove(quota),
@@ -124,12 +195,47 @@ impl Store {
         }
         let row = transaction
             .query_one(
-                "update tenants set quotas = $2 where name = $1
-                 returning id, name, root_id, public_root_id, created_at, quotas",
-                &[&name, &Sql(&quotas)],
+                &format!(
+                    "update tenants t
+                     set quotas = $2,
+                         keep_days = case when $3::bool then $4::int2 else keep_days end,
+                         suspended_at = case when $5::bool is null then suspended_at when $5 then coalesce(suspended_at, now()) end
+                     where name = $1
+                     returning {COLUMNS}"
+                ),
+                &[
+                    &name,
+                    &Sql(&quotas),
+                    &change.keep_days.is_some(),
+                    &change.keep_days.flatten(),
+                    &change.suspended,
+                ],
             )
             .await?;
+        let tenant = Tenant::read(&row, 0);
+        let detail = change.told();
+        if !detail.is_empty() {
+            record(&transaction, tenant.id, "tenant.changed", name, detail).await?;
+        }
         transaction.commit().await?;
-        Ok(Some(Tenant::read(&row, 0)))
+        Ok(Changed::Done(tenant))
+    }
+
+    /// Marks a tenant to be deleted; marking it again changes nothing. `None`: there is no such tenant.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn mark_tenant_deleted(&self, name: &str) -> Result<Option<TenantId>, Error> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let known = "select id, deleting_since is not null from tenants where name = $1 for update";
+        let Some(row) = transaction.query_opt(known, &[&name]).await? else { return Ok(None) };
+        let (tenant, is_marked): (_, bool) = (TenantId(row.get(0)), row.get(1));
+        if !is_marked {
+            transaction.execute("update tenants set deleting_since = now() where id = $1", &[&tenant.0]).await?;
+            record(&transaction, tenant, "tenant.deleted", name, json!({})).await?;
+            transaction.commit().await?;
+        }
+        Ok(Some(tenant))
     }
 }

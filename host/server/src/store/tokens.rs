@@ -3,10 +3,12 @@
 //! Never sees a token, and does not know what a scope allows.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 use walker_model::TenantId;
 
-use super::tenants::Tenant;
+use super::audit::record;
+use super::tenants::{COLUMNS, Tenant};
 use super::{Error, Session, Store};
 
 /// Any number, the same on every host: who holds this advisory lock may set up the first tenant and its tokens.
@@ -45,6 +47,8 @@ pub enum Bearer {
         email: String,
         /// The user's root.
         root: Uuid,
+        /// The name of the user's role.
+        role: String,
     },
 }
 
@@ -61,7 +65,14 @@ pub struct KeyRow {
     pub created_at: DateTime<Utc>,
     /// When it ends.
     pub expires_at: Option<DateTime<Utc>>,
+    /// When it was last used, within half a minute.
+    pub last_used: Option<DateTime<Utc>>,
+    /// When it was taken back.
+    pub revoked_at: Option<DateTime<Utc>>,
 }
+
+/// What [`read_key`] reads.
+const KEY: &str = "id, coalesce(name, '') name, scopes, created_at, expires_at, last_used";
 
 impl Store {
     /// Keeps other hosts from setting up the first tenant until the answer is dropped.
@@ -71,28 +82,28 @@ impl Store {
         Ok(session)
     }
 
-    /// The token with this hash, unless it has expired.
+    /// The token with this hash, unless it has expired or its tenant is being deleted.
     ///
     /// # Errors
     /// When Postgres cannot be reached, refuses, or holds a token of an unknown kind.
     pub async fn token(&self, hash: &[u8]) -> Result<Option<Token>, Error> {
         let client = self.client().await?;
         let statement = client
-            .prepare_cached(
-                "select k.kind, k.id, k.expires_at, k.scopes, u.id, u.email, u.root_id,
-                        t.id, t.name, t.root_id, t.public_root_id, t.created_at, t.quotas
+            .prepare_cached(&format!(
+                "select k.kind, k.id, k.expires_at, k.scopes, u.id, u.email, u.root_id, u.role, {COLUMNS}
                    from tokens k
                    left join tenants t on t.id = k.tenant_id
                    left join users u on u.id = k.user_id
-                  where k.hash = $1 and (k.expires_at is null or k.expires_at > now())",
-            )
+                  where k.hash = $1 and (k.expires_at is null or k.expires_at > now()) and t.deleting_since is null"
+            ))
             .await?;
         let Some(row) = client.query_opt(&statement, &[&hash]).await? else { return Ok(None) };
         let bearer = match row.get(0) {
             "operator" => Bearer::Operator,
-            "key" => Bearer::Key { tenant: Tenant::read(&row, 7), scopes: row.get(3) },
+            "key" => Bearer::Key { tenant: Tenant::read(&row, 8), scopes: row.get(3) },
             "session" => {
-                Bearer::User { tenant: Tenant::read(&row, 7), id: row.get(4), email: row.get(5), root: row.get(6) }
+                let (id, email, root, role) = (row.get(4), row.get(5), row.get(6), row.get(7));
+                Bearer::User { tenant: Tenant::read(&row, 8), id, email, root, role }
             }
             kind => return Err(Error::Corrupt(format!("a token of kind {kind:?}"))),
         };
@@ -138,20 +149,26 @@ impl Store {
         scopes: &[&str],
         seconds: Option<f64>,
     ) -> Result<KeyRow, Error> {
-        let row = self
-            .client()
-            .await?
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let row = transaction
             .query_one(
-                "insert into tokens (hash, id, kind, tenant_id, name, scopes, expires_at)
-                 values ($1, $2, 'key', $3, $4, $5, now() + make_interval(secs => $6))
-                 returning id, name, scopes, created_at, expires_at",
+                &format!(
+                    "insert into tokens (hash, id, kind, tenant_id, name, scopes, expires_at)
+                     values ($1, $2, 'key', $3, $4, $5, now() + make_interval(secs => $6))
+                     returning {KEY}, null::timestamptz"
+                ),
                 &[&hash, &Uuid::now_v7(), &tenant.0, &name, &scopes, &seconds],
             )
             .await?;
-        Ok(read_key(&row))
+        let key = read_key(&row);
+        let detail = json!({"name": name, "scopes": scopes, "expires_at": key.expires_at});
+        record(&transaction, tenant, "key.created", &key.id.to_string(), detail).await?;
+        transaction.commit().await?;
+        Ok(key)
     }
 
-    /// Up to `limit` keys of a tenant, oldest first, from the one after `after` on; expired ones too.
+    /// Up to `limit` keys of a tenant, oldest first, from the one after `after` on; expired and revoked ones too.
     ///
     /// # Errors
     /// When Postgres cannot be reached or refuses.
@@ -160,28 +177,58 @@ impl Store {
             .client()
             .await?
             .query(
-                "select id, coalesce(name, ''), scopes, created_at, expires_at from tokens
-                  where tenant_id = $1 and kind = 'key' and ($2::uuid is null or id > $2) order by id limit $3",
+                &format!(
+                    "select * from (
+                        select {KEY}, null::timestamptz revoked_at from tokens where tenant_id = $1 and kind = 'key'
+                        union all
+                        select {KEY}, revoked_at from revoked_keys where tenant_id = $1) k
+                     where $2::uuid is null or id > $2 order by id limit $3"
+                ),
                 &[&tenant.0, &after, &i64::from(limit)],
             )
             .await?;
         Ok(rows.iter().map(read_key).collect())
     }
 
-    /// Removes a key of a tenant; answers its hash, or `None` when there is no such key.
+    /// Takes a key of a tenant back; answers its hash, or `None` when there is no such key.
     ///
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn remove_key(&self, tenant: TenantId, id: Uuid) -> Result<Option<Vec<u8>>, Error> {
-        let row = self
-            .client()
-            .await?
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let row = transaction
             .query_opt(
-                "delete from tokens where kind = 'key' and tenant_id = $1 and id = $2 returning hash",
+                "with k as (delete from tokens where kind = 'key' and tenant_id = $1 and id = $2 returning *),
+                 r as (
+                    insert into revoked_keys (id, tenant_id, name, scopes, created_at, expires_at, last_used)
+                    select id, tenant_id, name, scopes, created_at, expires_at, last_used from k)
+                 select hash from k",
                 &[&tenant.0, &id],
             )
             .await?;
+        if row.is_some() {
+            record(&transaction, tenant, "key.revoked", &id.to_string(), json!({})).await?;
+            transaction.commit().await?;
+        }
         Ok(row.map(|row| row.get(0)))
+    }
+
+    /// Notes that keys were used, each so many seconds ago.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub(crate) async fn keys_used(&self, keys: &[Uuid], seconds_ago: &[f64]) -> Result<(), Error> {
+        // In one order, or two hosts could each wait for a row of the other's.
+        let sql = "
+            with u as materialized (
+                select k.id, now() - make_interval(secs => u.seconds_ago) used_at
+                from unnest($1::uuid[], $2::float8[]) u(id, seconds_ago) join tokens k using (id)
+                where k.kind = 'key' order by k.id for update of k)
+            update tokens k set last_used = u.used_at from u
+            where k.id = u.id and (k.last_used is null or k.last_used < u.used_at)";
+        self.client().await?.execute(sql, &[&keys, &seconds_ago]).await?;
+        Ok(())
     }
 
     /// Adds a session that ends `seconds` from now, and forgets those of the user that have ended. Answers when it ends.
@@ -223,5 +270,13 @@ impl Store {
 }
 
 fn read_key(row: &tokio_postgres::Row) -> KeyRow {
-    KeyRow { id: row.get(0), name: row.get(1), scopes: row.get(2), created_at: row.get(3), expires_at: row.get(4) }
+    KeyRow {
+        id: row.get(0),
+        name: row.get(1),
+        scopes: row.get(2),
+        created_at: row.get(3),
+        expires_at: row.get(4),
+        last_used: row.get(5),
+        revoked_at: row.get(6),
+    }
 }

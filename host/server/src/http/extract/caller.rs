@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use walker_model::TenantId;
 
+use crate::author;
 use crate::host::Host;
 use crate::http::problem::{Kind, Problem};
 use crate::http::unread;
@@ -80,6 +81,9 @@ async fn by_token(parts: &Parts, host: &Host) -> Result<Option<Caller>, Problem>
     let invalid = || Problem::new(Kind::TokenInvalid, "the token is unknown, revoked or expired");
     let caller = host.identity.caller(token).await?.ok_or_else(invalid)?;
     unread::trust(&parts.extensions);
+    if let Some(who) = caller.who() {
+        author::is(who);
+    }
     Ok(Some(caller))
 }
 

@@ -1,5 +1,6 @@
 //! Small JSON bodies of known shape: every mistake in them is told at once, each with its pointer.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,15 @@ impl Fields {
             Value::String(text) => Ok(text),
             other => Err(other),
         })
+    }
+
+    /// A text that must be there and reads itself; without one, [`finish`](Self::finish) says why.
+    pub(crate) fn parsed<T: FromStr<Err = String>>(&mut self, name: &'static str) -> Option<T> {
+        let text = self.required(name, "a text", |value| match value {
+            Value::String(text) => Ok(Some(text)),
+            other => Err(other),
+        })?;
+        text.parse().map_err(|detail| self.wrong(name, detail)).ok()
     }
 
     /// A text that may be left out or null; `read` says what it expected.
@@ -94,6 +104,29 @@ impl Fields {
             other => Err(format!("expected a duration, such as \"30d\", or seconds; found {}", kind(&other))),
         };
         read.map_err(|detail| self.wrong(name, detail)).ok()
+    }
+
+    /// True or false, which may be left out.
+    pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
+        self.known.push(name);
+        let value = self.left.remove(name)?;
+        if value.as_bool().is_none() {
+            self.wrong(name, format!("expected true or false, found {}", kind(&value)));
+        }
+        value.as_bool()
+    }
+
+    /// A change that may be left out: `Some(None)` for null, else what `read` reads, which says what it expected.
+    pub(crate) fn change<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        self.known.push(name);
+        match self.left.remove(name)? {
+            Value::Null => Some(None),
+            value => read(&value).map_err(|detail| self.wrong(name, detail)).ok().map(Some),
+        }
     }
 
     /// An object of changes that may be left out: its members as `read` reads them, `None` for null, none where any is

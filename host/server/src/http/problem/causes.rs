@@ -38,6 +38,7 @@ impl From<Denied> for Problem {
         let kind = match denied {
             Denied::NoToken => Kind::TokenMissing,
             Denied::NoScope(_) | Denied::NoKey(_) => Kind::ScopeMissing,
+            Denied::NoRole(_) => Kind::RoleMissing,
             Denied::NoTenant | Denied::NotOperator | Denied::NotSession => Kind::TokenUnfit,
         };
         Self::new(kind, denied.to_string())
@@ -56,8 +57,14 @@ impl From<identity::Error> for Problem {
             }
             Error::UserExists(_) => Kind::UserExists,
             Error::TenantExists(_) => Kind::TenantExists,
+            Error::TenantSuspended => Kind::TenantSuspended,
+            Error::TenantDeleting(_) => Kind::TenantDeleting,
+            Error::TenantIsDefault => Kind::TenantIsDefault,
             Error::UnknownTenant(_) => Kind::TenantNotFound,
             Error::UnknownKey => Kind::KeyNotFound,
+            Error::UnknownUser => Kind::UserNotFound,
+            Error::UnknownGrant => Kind::GrantNotFound,
+            Error::TooManyGrants => Kind::QuotaGrants,
             Error::WrongPassword => Kind::LoginFailed,
             Error::TooManyAttempts(wait) => {
                 return Self::new(Kind::TooManyAttempts, error.to_string()).retry_after(identity::seconds(*wait));
@@ -94,6 +101,7 @@ impl From<invoke::Error> for Problem {
             Error::TooDeep(_) => Kind::CallsTooDeep,
             Error::SpawnedTooDeep(_) => Kind::SpawnedTooDeep,
             Error::CustomTooLarge(..) => Kind::CustomTooLarge,
+            Error::Suspended => Kind::TenantSuspended,
             Error::TooManyWalkers(_) => Kind::QuotaWalkers,
             Error::Busy => Kind::Busy,
             Error::KeyReused => Kind::KeyReused,
@@ -113,6 +121,7 @@ impl From<control::Error> for Problem {
             Error::HasEnded(_) => Kind::WalkerHasEnded,
             Error::IsLive(..) => Kind::WalkerIsLive,
             Error::IsCompleted => Kind::WalkerIsCompleted,
+            Error::Suspended => Kind::TenantSuspended,
             Error::TooManyWalkers(_) => Kind::QuotaWalkers,
             Error::Busy => Kind::Busy,
             Error::Store(cause) => return database(cause),
@@ -133,6 +142,8 @@ impl From<modules::Error> for Problem {
             Error::UnknownVersion(..) => Kind::VersionNotFound,
             Error::Crowded(Crowded::Tenant) => Kind::TooManyUploads,
             Error::Crowded(Crowded::Host) => Kind::Busy,
+            Error::Suspended => Kind::TenantSuspended,
+            Error::Quotas(cause) => return database(cause),
             Error::Store(cause) => return database(cause),
             Error::Fault(_) => return fault(&error),
         };

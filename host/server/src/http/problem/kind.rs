@@ -41,6 +41,8 @@ kinds! {
     LoginFailed = "login.failed", 401, "The login failed";
 
     ScopeMissing = "scope.missing", 403, "The token may not do this";
+    RoleMissing = "role.missing", 403, "The user may not do this";
+    TenantSuspended = "tenant.suspended", 403, "The tenant is suspended";
     TokenUnfit = "token.wrong_kind", 403, "This needs another kind of token";
 
     RouteNotFound = "route.not_found", 404, "There is nothing here";
@@ -49,6 +51,8 @@ kinds! {
     ModuleNotFound = "module.not_found", 404, "There is no such module";
     VersionNotFound = "module.version_not_found", 404, "The module has no such version";
     TenantNotFound = "tenant.not_found", 404, "There is no such tenant";
+    UserNotFound = "user.not_found", 404, "There is no such user";
+    GrantNotFound = "grant.not_found", 404, "There is no such grant";
     KeyNotFound = "key.not_found", 404, "There is no such key";
 
     MethodNotAllowed = "method.not_allowed", 405, "This method does nothing here";
@@ -60,6 +64,8 @@ kinds! {
     WalkerIsLive = "walker.is_live", 409, "The walker has not ended";
     WalkerIsCompleted = "walker.is_completed", 409, "The walker ended well";
     KeyInProgress = "idempotency.in_progress", 409, "The first request with this key is still running";
+    TenantIsDefault = "tenant.is_default", 409, "The default tenant stays";
+    TenantDeleting = "tenant.deleting", 409, "The tenant is being deleted";
     TenantExists = "tenant.exists", 409, "There already is such a tenant";
 
     BodyTooLarge = "body.too_large", 413, "The body is too large";
@@ -82,6 +88,7 @@ kinds! {
     ModuleRejected = "module.rejected", 422, "The module cannot be run";
     ModuleNameInvalid = "module.name_invalid", 422, "The module cannot be called that";
 
+    QuotaGrants = "quota.grants", 429, "There are too many grants";
     QuotaWalkers = "quota.walkers", 429, "The tenant has too many live walkers";
     TooManyAttempts = "rate.login", 429, "Passwords are tried too often";
     TooManyUploads = "limit.uploads", 429, "Too many modules come in at once";

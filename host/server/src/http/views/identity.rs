@@ -56,6 +56,36 @@ impl SessionUser {
     }
 }
 
+/// A user, for those who look after users.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct UserView {
+    id: Uuid,
+    #[schema(example = "ada@example.org")]
+    email: String,
+    #[schema(value_type = String, example = "n::018f7f1e-0000-7000-8000-000000000000")]
+    root_id: NodeId,
+    /// `none` or `admin`.
+    #[schema(example = "none")]
+    role: String,
+    #[serde(with = "micros")]
+    created_at: DateTime<Utc>,
+}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        let User { id, email, root, role, created_at, .. } = user;
+        Self { id, email, root_id: NodeId::root(root), role, created_at }
+    }
+}
+
+/// A page of users, oldest first.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct UserPage {
+    pub(in crate::http) users: Vec<UserView>,
+    /// Where the next page starts; null on the last one.
+    pub(in crate::http) cursor: Option<String>,
+}
+
 /// A tenant.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct TenantView {
@@ -66,6 +96,12 @@ pub(in crate::http) struct TenantView {
     root_id: NodeId,
     #[serde(with = "micros")]
     created_at: DateTime<Utc>,
+    /// Whether nothing new of it starts.
+    suspended: bool,
+    /// Whether all of it is being deleted.
+    deleting: bool,
+    /// How many days after its end a walker can be read; null: as the host's settings say.
+    keep_results: Option<i16>,
     /// What is set for it alone.
     quotas: SetQuotasView,
     /// What it may use, all told.
@@ -79,6 +115,9 @@ impl TenantView {
             name: tenant.name,
             root_id: NodeId::root(tenant.root),
             created_at: tenant.created_at,
+            suspended: tenant.is_suspended,
+            deleting: tenant.is_deleting,
+            keep_results: tenant.keep_days,
             quotas: SetQuotasView(tenant.quotas),
         }
     }
@@ -120,12 +159,18 @@ pub(in crate::http) struct KeyView {
     created_at: DateTime<Utc>,
     #[serde(with = "micros::option")]
     expires_at: Option<DateTime<Utc>>,
+    /// When it was last used, within half a minute; null: never.
+    #[serde(with = "micros::option")]
+    last_used: Option<DateTime<Utc>>,
+    /// When it was taken back; null: it was not.
+    #[serde(with = "micros::option")]
+    revoked_at: Option<DateTime<Utc>>,
 }
 
 impl From<KeyRow> for KeyView {
     fn from(key: KeyRow) -> Self {
-        let KeyRow { id, name, scopes, created_at, expires_at } = key;
-        Self { id, name, scopes, created_at, expires_at }
+        let KeyRow { id, name, scopes, created_at, expires_at, last_used, revoked_at } = key;
+        Self { id, name, scopes, created_at, expires_at, last_used, revoked_at }
     }
 }
 
@@ -141,7 +186,7 @@ pub(in crate::http) struct WhoAmI {
     #[schema(value_type = Option<String>, example = "n::018f7f1e-0000-7000-8000-000000000000")]
     root_id: Option<NodeId>,
     /// A session's user.
-    user: Option<UserView>,
+    user: Option<OwnUser>,
     /// What a key may do.
     #[schema(example = json!(["invoke", "read"]))]
     scopes: Option<Vec<&'static str>>,
@@ -150,9 +195,9 @@ pub(in crate::http) struct WhoAmI {
     expiration: Option<DateTime<Utc>>,
 }
 
-/// A user.
+/// A user, as they see themselves.
 #[derive(Serialize, ToSchema)]
-struct UserView {
+struct OwnUser {
     id: Uuid,
     #[schema(example = "ada@example.org")]
     email: String,
@@ -178,7 +223,7 @@ impl WhoAmI {
                 kind: "session",
                 tenant: Some(session.tenant_name),
                 root_id: Some(NodeId::root(session.root)),
-                user: Some(UserView { id: session.user_id, email: session.email }),
+                user: Some(OwnUser { id: session.user_id, email: session.email }),
                 ..nobody
             },
         })

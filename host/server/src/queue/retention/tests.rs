@@ -1,6 +1,7 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::store::{Changed, TenantChange};
 use crate::test_postgres;
 
 /// A store with days from long ago.
@@ -29,10 +30,11 @@ impl Scene {
             )
             .await
             .unwrap();
-        assert!(store.set_keep_days("short", Some(7)).await.unwrap());
-        assert!(store.set_keep_days("long", Some(100)).await.unwrap());
-        assert!(!store.set_keep_days("nobody", Some(7)).await.unwrap());
-        assert!(store.set_keep_days("short", Some(0)).await.is_err());
+        for (name, days) in [("short", 7), ("long", 100)] {
+            let change = TenantChange { keep_days: Some(Some(days)), ..TenantChange::default() };
+            let Changed::Done(tenant) = store.change_tenant(name, &change).await.unwrap() else { panic!("is there") };
+            assert_eq!(tenant.keep_days, Some(days));
+        }
         Self { store, session }
     }
 

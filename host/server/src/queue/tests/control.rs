@@ -15,7 +15,7 @@ impl Scene {
         id
     }
 
-    async fn cancel(&self, id: Uuid) -> Cancelled {
+    pub(super) async fn cancel(&self, id: Uuid) -> Cancelled {
         self.store.cancel(&self.actor, &Self::id(id)).await.unwrap()
     }
 

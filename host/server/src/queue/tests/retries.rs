@@ -10,6 +10,7 @@ fn failed(scene: &Scene, lease: Lease, retry: Retry) -> FailedAttempt {
         started: Utc::now(),
         failure: Failure::new(Code::GuestError, "no\0luck"),
         usage: Json::of(&(Usage::default(), Limits::default())),
+        fuel: 5,
         logs: None,
         retry,
     }
@@ -26,6 +27,9 @@ async fn a_failed_walker_is_tried_again_later_each_time_until_its_retries_are_us
         let lost = Lease { attempt: lease.attempt + 1, ..lease };
         assert!(!scene.writers.again(failed(&scene, lost, retry)).await.unwrap(), "without a lease");
         assert!(scene.writers.again(failed(&scene, lease, retry)).await.unwrap());
+        let used = "select sum(walkers)::int8, sum(fuel)::int8 from usage_deltas";
+        let used = client.query_one(used, &[]).await.unwrap();
+        assert_eq!((used.get::<_, i64>(0), used.get::<_, i64>(1)), (0, 5 * (attempt as i64 + 1)));
         let view = scene.view(lease.id).await;
         assert_eq!(view.schedule.status, Status::Pending);
         assert_eq!(view.run.attempts.len(), attempt + 1);
