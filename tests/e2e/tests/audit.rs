@@ -94,6 +94,7 @@ async fn every_change_is_on_record_with_who_made_it() {
         };
         assert_eq!((&record["who"]["id"], &record["tenant"]), (&who, &json!("acme")));
         assert!(record["request_id"].is_string(), "{record}");
+        assert_eq!(record["address"], "127.0.0.1", "{record}");
         scene::time(&record["at"]);
     }
     assert_eq!(records[1]["detail"]["scopes"], json!(["deploy", "read", "invoke"]));

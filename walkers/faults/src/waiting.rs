@@ -68,7 +68,7 @@ impl SpawnsLate {
         self.stage = "saved".into();
         run.save(self)?;
         std::thread::sleep(Duration::from_millis(self.ms));
-        let spawned = run.spawn_named("echo_later", &json!({})).map(|id| json!({"spawned": id}));
+        let spawned = run.spawn_named("echo_later", json!({})).map(|id| json!({"spawned": id}));
         run.report(spawned.unwrap_or_else(|error| json!({"code": error.code(), "message": error.to_string()})))
     }
 }

@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::header::FORWARDED;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 
 use super::connections::Peer;
 use crate::config::{ForwardedHeader, Proxies};
@@ -26,9 +26,14 @@ impl FromRequestParts<Arc<Host>> for ClientAddress {
 
     async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Infallible> {
         // Every connection has a peer; without one, all would share one allowance.
-        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-        Ok(Self(client(peer, &parts.headers, &host.config.proxies)))
+        let address = client_address(&parts.extensions, &parts.headers, &host.config.proxies);
+        Ok(Self(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
     }
+}
+
+/// The address of the client whose request has these extensions and headers; `None` without a connection.
+pub(super) fn client_address(extensions: &Extensions, headers: &HeaderMap, proxies: &Proxies) -> Option<IpAddr> {
+    extensions.get::<Peer>().map(|peer| client(peer.0, headers, proxies))
 }
 
 /// Follows the chain of proxies from the nearest one on, as far as it is trusted. Further back anybody may have written

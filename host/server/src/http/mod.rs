@@ -92,7 +92,7 @@ fn finish<S: Clone + Send + Sync + 'static>(routes: Router<S>, config: &Config, 
     routes
         .layer(axum::middleware::from_fn_with_state(transport, protect::protect))
         // Outermost: it also sees what the others answer.
-        .layer(axum::middleware::from_fn(observe::observe))
+        .layer(axum::middleware::from_fn_with_state(Arc::new(config.proxies.clone()), observe::observe))
         .with_state(state)
 }
 

@@ -2,25 +2,27 @@
 //!
 //! Logs no headers and no queries: they may hold tokens.
 
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::field::Empty;
 use tracing::{Instrument, Level};
 
+use super::client_address::client_address;
 use super::request_id::{self, REQUEST_ID, X_REQUEST_ID};
 use super::views::to_micros;
 use crate::author;
+use crate::config::Proxies;
 
 /// The target of access lines, to be filtered by.
 const ACCESS: &str = "walker_server::access";
 
 /// Gives the request its id, answers with it, and logs how it went.
-pub(super) async fn observe(request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(proxies): State<Arc<Proxies>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = request_id::of(request.headers());
     // The template, not the path: it holds ids, and would make every line its own kind.
@@ -30,8 +32,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     if let Some(trace_id) = trace_id(request.headers()) {
         span.record("trace_id", trace_id);
     }
-    // Set by whoever knows the connection.
-    let address = request.extensions().get::<IpAddr>().copied();
+    let address = client_address(request.extensions(), request.headers(), &proxies);
     let answer = author::asked(request_id.clone(), address, next.run(request));
     let answer = REQUEST_ID.scope(request_id.clone(), answer).instrument(span.clone());
     let mut response = answer.await;
@@ -87,7 +88,7 @@ mod tests {
     async fn a_problem_names_the_request_that_had_it() {
         let routes = Router::new()
             .route("/", get(|| async { Problem::new(Kind::Busy, "x").into_response() }))
-            .layer(axum::middleware::from_fn(observe));
+            .layer(axum::middleware::from_fn_with_state(Arc::new(Proxies::default()), observe));
         let request = Request::builder().uri("/").header(X_REQUEST_ID, "mine").body(Body::empty()).unwrap();
         let response = routes.oneshot(request).await.unwrap();
         assert_eq!(response.headers()[X_REQUEST_ID], "mine");
