@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -25,8 +26,10 @@ use crate::modules::{Compiled, Spool};
 use crate::store::{self, Store};
 use crate::{http, shutdown};
 
-/// Connections for requests; each is held for one statement. With the queue's own eleven this leaves room for several
-/// hosts under Postgres' default of a hundred.
+/// What closing idle connections may take, however short the grace period is.
+const CLOSING: Duration = Duration::from_millis(100);
+/// Connections for requests; each is held for one statement. With the queue's own (docs/operations.md counts them)
+/// this leaves room for two hosts and a third that starts under Postgres' default of a hundred.
 const POOL_SIZE: usize = 10;
 
 /// Why a host could not start, or did not end well.
@@ -222,8 +225,8 @@ async fn requests(host: &Arc<Host>, socket: Socket, stop: impl Future<Output = &
     tracing::info!(signal, "got {signal}: finishing what runs, for at most {:?}", host.config.grace);
     host.begin_stop();
     stopping.cancel();
-    // Idle keep-alive connections end at once; requests under way have the grace period.
-    if tokio::time::timeout(host.config.grace, server).await.is_err() {
+    // Idle keep-alive connections end at once, which takes its moment; requests under way have the grace period.
+    if tokio::time::timeout(host.config.grace.max(CLOSING), server).await.is_err() {
         tracing::warn!("some requests were still under way and are cut");
     }
 }
