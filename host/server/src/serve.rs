@@ -29,7 +29,7 @@ use crate::{http, shutdown};
 /// What closing idle connections may take, however short the grace period is.
 const CLOSING: Duration = Duration::from_millis(100);
 /// Connections for requests; each is held for one statement. With the queue's own (docs/operations.md counts them)
-/// this leaves room for two hosts and a third that starts under Postgres' default of a hundred.
+/// this leaves room for two hosts under Postgres' default of a hundred.
 const POOL_SIZE: usize = 10;
 
 /// Why a host could not start, or did not end well.
