@@ -103,7 +103,7 @@ impl<'de> Deserialize<'de> for Code {
 }
 
 /// A place in a module's code, as the trap gave it: cheap to record, resolved only when somebody reads it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Frame {
     /// The function's name from the module's name section, demangled; `None` where it has none.
     pub function: Option<String>,

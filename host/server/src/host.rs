@@ -8,8 +8,7 @@ use moka::future::Cache;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use uuid::Uuid;
-use walker_model::WalkerId;
+use walker_model::{Frame, WalkerId};
 use walker_sandbox::Sandbox;
 
 use crate::access::Actor;
@@ -32,6 +31,8 @@ const FIRST_POLL: Duration = Duration::from_millis(10);
 const WAIT_POLL: Duration = Duration::from_millis(250);
 /// How often the days ahead are made.
 const ADD_DAYS: Duration = Duration::from_secs(3600);
+/// After so long one is resolved anew, in case it could not be for a reason that has passed.
+const KEEP_BACKTRACE: Duration = Duration::from_secs(600);
 /// Resolved backtraces kept in memory.
 const MAX_BACKTRACES: u64 = 1_000;
 
@@ -57,6 +58,9 @@ pub struct Parts {
     /// The settings; `slots` and `quotas` count here, the rest is for those who ask.
     pub config: Config,
 }
+
+/// Where something failed: the module's digest, and the way there.
+type Stack = ([u8; 32], Vec<Frame>);
 
 /// One host.
 pub struct Host {
@@ -88,7 +92,7 @@ pub struct Host {
     pub(crate) walkers: Turns,
     /// The threads of everything else.
     pub(crate) io: Handle,
-    backtraces: Cache<(Uuid, u16), Arc<Vec<String>>>,
+    backtraces: Cache<Stack, Arc<Vec<String>>>,
     is_stopping: AtomicBool,
     /// What this host does beside requests and runs.
     tasks: Mutex<JoinSet<()>>,
@@ -133,7 +137,7 @@ impl Host {
                 removals: Removals::default(),
                 walkers,
                 io: Handle::current(),
-                backtraces: Cache::new(MAX_BACKTRACES),
+                backtraces: Cache::builder().max_capacity(MAX_BACKTRACES).time_to_live(KEEP_BACKTRACE).build(),
                 is_stopping: AtomicBool::new(false),
                 tasks: Mutex::default(),
             }
@@ -243,7 +247,8 @@ impl Host {
         let Some(failure) = view.run.failure.as_ref().filter(|failure| !failure.frames.is_empty()) else {
             return Arc::default();
         };
-        let key = (view.id.uuid, view.run.attempt);
+        // By place, not by walker: what fails once fails in the same place a thousand times, and each look takes a child process.
+        let key = (view.run.module.sha256, failure.frames.clone());
         let resolve = async { Arc::new(self.compiled.backtrace(&view.run.module.sha256, &failure.frames).await) };
         self.backtraces.get_with(key, resolve).await
     }
