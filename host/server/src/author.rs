@@ -1,4 +1,4 @@
-//! Who asks, and from where: set around each request, and read where a change is put on record.
+//! Who asks, and from where: set around each request, and read where a change is put on record or a problem names its request.
 //!
 //! Beside the call, not in it: whoever changes something on the way need not know who asked. Outside of a request it is
 //! the host itself.
@@ -56,6 +56,11 @@ pub(crate) async fn asked<T>(request_id: String, address: Option<IpAddr>, answer
     ASKING.scope(Asking { request_id, address, who: OnceLock::new() }, answer).await
 }
 
+/// The id of the request that this task answers; empty outside of one.
+pub(crate) fn request_id() -> String {
+    ASKING.try_with(|asking| asking.request_id.clone()).unwrap_or_default()
+}
+
 /// It is known who asks.
 pub(crate) fn is(who: Who) {
     // Outside of a request, as in a test of one handler, nobody does. One request has one token.
@@ -85,9 +90,10 @@ mod tests {
         let author = asked("mine".into(), address, async {
             is(key);
             is(Who::Operator);
-            current()
+            (request_id(), current())
         });
-        assert_eq!(author.await, Author { who: key, address, request_id: Some("mine".into()) });
+        assert_eq!(author.await, ("mine".into(), Author { who: key, address, request_id: Some("mine".into()) }));
+        assert_eq!(request_id(), "");
         assert_eq!(current(), host);
     }
 }

@@ -13,7 +13,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Level};
 
 use super::client_address::client_address;
-use super::request_id::{self, REQUEST_ID, X_REQUEST_ID};
+use super::request_id::{self, X_REQUEST_ID};
 use super::views::to_micros;
 use crate::author;
 use crate::config::Proxies;
@@ -34,8 +34,7 @@ pub(super) async fn observe(State(proxies): State<Arc<Proxies>>, request: Reques
     }
     let address = client_address(request.extensions(), request.headers(), &proxies);
     let answer = author::asked(request_id.clone(), address, next.run(request));
-    let answer = REQUEST_ID.scope(request_id.clone(), answer).instrument(span.clone());
-    let mut response = answer.await;
+    let mut response = answer.instrument(span.clone()).await;
 
     let status = response.status().as_u16();
     let ms = to_micros(started.elapsed().as_secs_f64() * 1e3);

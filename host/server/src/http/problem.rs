@@ -16,7 +16,7 @@ use walker_model::{Code, WalkerId};
 
 pub(crate) use kind::Kind;
 
-use super::request_id;
+use crate::author;
 
 /// The media type of problems.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -161,7 +161,7 @@ impl fmt::Display for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let request_id = request_id::current();
+        let request_id = author::request_id();
         let body = ProblemBody {
             kind: format!("urn:walker:problem:{}", self.code()),
             title: self.title(),

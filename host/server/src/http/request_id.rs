@@ -11,16 +11,6 @@ pub(crate) const X_REQUEST_ID: &str = "x-request-id";
 /// Long enough for anybody's scheme, short enough for a log line.
 const MAX_LENGTH: usize = 128;
 
-tokio::task_local! {
-    /// Set around everything that a request passes through, so that a problem made anywhere in it can name it.
-    pub(crate) static REQUEST_ID: String;
-}
-
-/// The id of the request that this task answers; empty outside of one.
-pub(crate) fn current() -> String {
-    REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
-}
-
 /// The caller's own id if it is fit for a header and a log line, else a new one.
 pub(crate) fn of(headers: &HeaderMap) -> String {
     let given = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_well_formed(id));
