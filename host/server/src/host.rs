@@ -118,7 +118,7 @@ impl Host {
             Self {
                 readers: Readers::start(&store),
                 writers: Writers::start(&store, waiters.clone(), start),
-                identity: Identity::with(store.clone(), config.logins, config.session_lifetime),
+                identity: Identity::new(store.clone(), config.logins, config.session_lifetime),
                 catalog: Catalog::new(store.clone()),
                 quotas: TenantQuotas::new(store.clone(), config.quotas),
                 backlog: Backlog::new(store.clone(), lease.clone()),

@@ -139,7 +139,7 @@ mod tests {
     use crate::test_postgres;
 
     async fn caller(store: &Store, token: &str) -> Option<Caller> {
-        Identity::new(store.clone()).caller(token).await.unwrap()
+        Identity::by_default(store.clone()).caller(token).await.unwrap()
     }
 
     #[tokio::test]

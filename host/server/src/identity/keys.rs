@@ -105,7 +105,7 @@ mod tests {
     #[tokio::test]
     async fn a_key_acts_for_its_tenant_until_it_is_removed() {
         let store = test_postgres::store().await;
-        let (identity, elsewhere) = (Identity::new(store.clone()), Identity::new(store));
+        let (identity, elsewhere) = (Identity::by_default(store.clone()), Identity::by_default(store));
         let acme = identity.create_tenant("acme").await.unwrap();
         let zeta = identity.create_tenant("zeta").await.unwrap();
         let made = identity.create_key(&acme, wanted("ci", &[Scope::Deploy], None)).await.unwrap();
@@ -126,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_ends_when_it_was_to_end() {
-        let identity = Identity::new(test_postgres::store().await);
+        let identity = Identity::by_default(test_postgres::store().await);
         let acme = identity.create_tenant("acme").await.unwrap();
         let short = wanted("short", &[Scope::Read], Some(Duration::from_millis(50)));
         let made = identity.create_key(&acme, short).await.unwrap();
@@ -139,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_that_makes_no_sense_is_refused_with_every_reason() {
-        let identity = Identity::new(test_postgres::store().await);
+        let identity = Identity::by_default(test_postgres::store().await);
         let acme = identity.create_tenant("acme").await.unwrap();
         let Err(Error::Invalid(mistakes)) = identity.create_key(&acme, wanted(" ", &[], Some(Duration::ZERO))).await
         else {

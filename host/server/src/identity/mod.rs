@@ -19,7 +19,7 @@ mod uses;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Logins};
+use crate::config::Logins;
 use crate::quotas::SUSPENDED;
 use crate::store::grants::MOST_GIVEN;
 use crate::store::{self, Store};
@@ -122,14 +122,15 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// On this database, with nothing known yet.
-    pub fn new(store: Store) -> Self {
-        let Config { logins, session_lifetime, .. } = Config::default();
-        Self::with(store, logins, session_lifetime)
+    /// With the settings that a host has by default.
+    #[cfg(test)]
+    pub(crate) fn by_default(store: Store) -> Self {
+        let crate::config::Config { logins, session_lifetime, .. } = crate::config::Config::default();
+        Self::new(store, logins, session_lifetime)
     }
 
-    /// The same, told how often passwords may be tried and how long a login lasts.
-    pub fn with(store: Store, logins: Logins, session_lifetime: Duration) -> Self {
+    /// On this database, with nothing known yet: told how often passwords may be tried and how long a login lasts.
+    pub fn new(store: Store, logins: Logins, session_lifetime: Duration) -> Self {
         Self {
             store,
             tokens: tokens::Known::new(),

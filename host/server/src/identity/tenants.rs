@@ -132,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_tenant_is_made_once_and_addressed_at_once() {
-        let identity = Identity::new(test_postgres::store().await);
+        let identity = Identity::by_default(test_postgres::store().await);
         assert_eq!(identity.public_caller("acme").await.unwrap(), None);
         let made = identity.create_tenant("acme").await.unwrap();
         assert_ne!(made.root, made.public_root);

@@ -180,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_user_registers_once_logs_in_and_out() {
-        let identity = Identity::new(test_postgres::store().await);
+        let identity = Identity::by_default(test_postgres::store().await);
         let acme = identity.create_tenant("acme").await.unwrap().id;
         let zeta = identity.create_tenant("zeta").await.unwrap().id;
         let user = identity.register(HERE, acme, " Ada@Example.org ", "correct horse".into()).await.unwrap();
@@ -202,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wrong_login_does_not_tell_what_was_wrong() {
-        let identity = Identity::new(test_postgres::store().await);
+        let identity = Identity::by_default(test_postgres::store().await);
         let acme = identity.create_tenant("acme").await.unwrap().id;
         identity.register(HERE, acme, "ada@example.org", "correct horse".into()).await.unwrap();
         for (count, (email, password)) in [
@@ -226,7 +226,7 @@ mod tests {
     async fn a_new_password_ends_all_other_sessions() {
         let logins = Logins { per_account: NonZero::new(100).unwrap(), ..Logins::default() };
         let lifetime = Duration::from_secs(60);
-        let identity = Identity::with(test_postgres::store().await, logins, lifetime);
+        let identity = Identity::new(test_postgres::store().await, logins, lifetime);
         let acme = identity.create_tenant("acme").await.unwrap().id;
         identity.register(HERE, acme, "ada@example.org", "correct horse".into()).await.unwrap();
         let here = identity.login(HERE, acme, "ada@example.org", "correct horse".into()).await.unwrap().token;
@@ -246,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_registration_names_every_mistake() {
-        let identity = Identity::new(test_postgres::store().await);
+        let identity = Identity::by_default(test_postgres::store().await);
         let acme = identity.create_tenant("acme").await.unwrap().id;
         let Err(Error::Invalid(mistakes)) = identity.register(HERE, acme, "ada", "short".into()).await else {
             panic!("is refused")

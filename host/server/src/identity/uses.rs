@@ -67,7 +67,7 @@ mod tests {
     #[tokio::test]
     async fn a_key_tells_when_it_was_last_used_and_when_it_was_taken_back() {
         let store = test_postgres::store().await;
-        let identity = Identity::new(store.clone());
+        let identity = Identity::by_default(store.clone());
         let acme = identity.create_tenant("acme").await.unwrap();
         let ((used, token), (unused, _)) = (key(&identity, &acme).await, key(&identity, &acme).await);
         for _ in 0..3 {
@@ -93,7 +93,7 @@ mod tests {
     #[tokio::test]
     async fn what_could_not_be_written_is_written_later() {
         let store = test_postgres::store().await;
-        let (identity, away) = (Identity::new(store.clone()), Identity::new(store.clone()));
+        let (identity, away) = (Identity::by_default(store.clone()), Identity::by_default(store.clone()));
         let acme = identity.create_tenant("acme").await.unwrap();
         let (id, token) = key(&identity, &acme).await;
         assert!(away.caller(&token).await.unwrap().is_some());
