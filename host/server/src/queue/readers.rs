@@ -13,8 +13,7 @@ use crate::store::{Error, Found, READ, READ_WAIT, SMALL_WALKER_BYTES, Session, S
 /// Somebody waits for each answer: a slow statement must not hold up the next.
 const CONNECTIONS: usize = 3;
 
-/// Reads walkers for callers. Cheap to clone.
-#[derive(Clone)]
+/// Reads walkers for callers.
 pub(crate) struct Readers {
     reads: Batcher<Reads>,
     store: Store,
