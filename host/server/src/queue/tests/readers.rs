@@ -1,4 +1,4 @@
-//! Walkers that many callers read at once.
+//! Walkers read back: by many callers at once, and as lists.
 
 use futures::future::join_all;
 
@@ -75,5 +75,44 @@ async fn each_of_many_sees_its_own_and_large_ones_are_read_alone() {
         let Read::Read(view) = found else { panic!("{at} is not large") };
         let seen = view.map(|view| (view.id, view.schedule.status));
         assert_eq!(seen, status.map(|status| (id.clone(), status)), "{at}");
+    }
+}
+
+#[tokio::test]
+async fn lists_page_newest_first_and_show_only_what_the_actor_owns() {
+    let mut scene = Scene::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(scene.accept().await.lease.id);
+    }
+    let lease = Lease { id: ids[1], owner: scene.lease.id(), attempt: 1 };
+    scene.writers.complete(lease, result(&scene, &outcome(Ended::Completed)), ()).await.unwrap();
+    let list = async |actor: Actor, filter: ListFilter| -> Vec<Uuid> {
+        scene.store.walkers(&actor, &filter).await.unwrap().iter().map(|view| view.id.uuid).collect()
+    };
+    let all = ListFilter { limit: 3, ..ListFilter::default() };
+    assert_eq!(list(scene.actor, all.clone()).await, [ids[3], ids[2], ids[1]]);
+    assert_eq!(list(scene.actor, ListFilter { before: Some(ids[1]), ..all.clone() }).await, [ids[0]]);
+    for (status, expect) in [
+        (Status::Completed, vec![ids[1]]),
+        (Status::Running, vec![ids[3], ids[2], ids[0]]),
+        (Status::Pending, vec![]),
+        (Status::Failed, vec![]),
+    ] {
+        for actor in [scene.actor, Actor { reach: Reach::Tenant, ..scene.actor }] {
+            assert_eq!(list(actor, ListFilter { status: Some(status), ..all.clone() }).await, expect, "{status}");
+        }
+    }
+    assert!(list(scene.actor, ListFilter { name: Some("other".into()), ..all.clone() }).await.is_empty());
+    assert!(
+        list(scene.actor, ListFilter { since: Some(Utc::now() + TimeDelta::hours(1)), ..all.clone() }).await.is_empty()
+    );
+    let other_root = Actor { root: Uuid::now_v7(), ..scene.actor };
+    let other_tenant = Actor { tenant: TenantId(scene.actor.tenant.0 + 1), reach: Reach::Tenant, ..scene.actor };
+    for stranger in [other_root, other_tenant] {
+        assert!(list(stranger, all.clone()).await.is_empty());
+        let id = WalkerId { name: "sample".into(), uuid: ids[0] };
+        assert!(scene.store.walker(&stranger, &id).await.unwrap().is_none());
+        assert!(scene.store.logs(&stranger, &id, 0, 10).await.unwrap().is_none());
     }
 }

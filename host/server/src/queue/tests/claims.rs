@@ -1,0 +1,165 @@
+//! What waiting walkers are taken from which lanes, and how many at once.
+
+use super::*;
+
+#[tokio::test]
+async fn claims_take_turns_among_tenants_and_leave_what_is_not_due() {
+    let scene = Scene::new().await;
+    for tenant in [1, 1, 1, 1, 1, 1, 1, 1, 2, 3] {
+        scene.queue(NewWalker { tenant: TenantId(tenant), ..scene.walker() }).await;
+    }
+    let later = NewWalker { execute_date: Some(Utc::now() + TimeDelta::hours(1)), ..scene.walker() };
+    scene.writers.accept(later.clone(), None).await.unwrap();
+    let order: Vec<i64> = scene.claimed(10).await.iter().map(|claimed| claimed.tenant.0).collect();
+    for small in [2, 3] {
+        let place = order.iter().position(|tenant| *tenant == small).unwrap();
+        assert!(place < 4, "tenant {small} waited behind a backlog that is not its own: {order:?}");
+    }
+    let view = scene.view(later.id).await;
+    assert_eq!(view.schedule.status, Status::Pending);
+    assert!(view.schedule.execute_date > Utc::now());
+}
+
+#[tokio::test]
+async fn higher_priorities_come_first_and_walkers_of_one_take_turns() {
+    let scene = Scene::new().await;
+    for (walker, priority) in [
+        ("a", Priority::Low),
+        ("a", Priority::Normal),
+        ("a", Priority::Normal),
+        ("a", Priority::Normal),
+        ("b", Priority::Normal),
+        ("b", Priority::High),
+    ] {
+        scene.queue(NewWalker { walker: walker.into(), priority, ..scene.walker() }).await;
+    }
+    let scene = Scene { slots: Slots::new(1), ..scene };
+    let order: Vec<String> = scene.claimed(6).await.into_iter().map(|claimed| claimed.input.unwrap().walker).collect();
+    assert_eq!(order[0], "b", "the only one of high priority");
+    assert!(order[1..3].contains(&"b".to_owned()), "{order:?}");
+    assert_eq!(order[3..], ["a", "a", "a"]);
+}
+
+#[tokio::test]
+async fn a_limit_of_concurrency_holds_across_hosts_and_lets_the_next_in_when_one_ends() {
+    let scene = Scene::new().await;
+    let definition = serde_json::json!([{
+        "name": "sample", "doc": "", "async": true, "public": false, "enters": ["Root"], "fields": [],
+        "settings": {"concurrency": 2}
+    }]);
+    let client = scene.store.client().await.unwrap();
+    client.execute("update module_versions set definitions = $1", &[&definition]).await.unwrap();
+    client.execute("update modules set active_version = 1", &[]).await.unwrap();
+    client
+        .execute("insert into walker_names values ($1, 'sample', $2)", &[&scene.actor.tenant.0, &scene.module_id])
+        .await
+        .unwrap();
+    for _ in 0..5 {
+        scene.queue(scene.walker()).await;
+    }
+    let first = scene.claimed(2).await;
+    let other = HostLease::register(&scene.store).await.unwrap();
+    let scene = Scene { lease: other, lanes: Lanes::new(scene.store.clone()), ..scene };
+    let none = tokio::time::timeout(Duration::from_millis(400), scene.claimed(1)).await;
+    assert!(none.is_err(), "a third one ran");
+    let ended = result(&scene, &outcome(Ended::Completed));
+    scene.writers.complete(first[0].lease, ended, ()).await.unwrap();
+    assert_eq!(scene.claimed(1).await.len(), 1);
+    let running: i64 =
+        client.query_one("select count(*) from queue where owner is not null", &[]).await.unwrap().get(0);
+    assert_eq!(running, 2);
+}
+
+#[tokio::test]
+async fn a_tenants_limit_holds_for_all_of_its_walkers_and_nobody_elses() {
+    let scene = Scene::new().await;
+    let client = scene.store.client().await.unwrap();
+    client.execute("update tenants set quotas = '{\"running_walkers\": 3}'", &[]).await.unwrap();
+    for walker in ["a", "b", "a", "b", "a", "b"] {
+        scene.queue(NewWalker { walker: walker.into(), ..scene.walker() }).await;
+    }
+    let stranger = TenantId(scene.actor.tenant.0 + 1);
+    for _ in 0..5 {
+        scene.queue(NewWalker { tenant: stranger, ..scene.walker() }).await;
+    }
+    let scene = Scene { slots: Slots::new(100), ..scene };
+    let mut first = scene.claimed(8).await;
+    first.retain(|claimed| claimed.tenant != stranger);
+    assert_eq!(first.len(), 3, "{first:?}");
+    let other = HostLease::register(&scene.store).await.unwrap();
+    let scene = Scene { lease: other, lanes: Lanes::new(scene.store.clone()), ..scene };
+    let none = tokio::time::timeout(Duration::from_millis(400), scene.claimed(1)).await;
+    assert!(none.is_err(), "a fourth one ran");
+    let ended = result(&scene, &outcome(Ended::Completed));
+    scene.writers.complete(first[0].lease, ended, ()).await.unwrap();
+    assert_eq!(scene.claimed(1).await.len(), 1);
+    client.execute("update tenants set quotas = '{}'", &[]).await.unwrap();
+    assert_eq!(scene.claimed(2).await.len(), 2, "the rest");
+}
+
+#[tokio::test]
+async fn while_a_limit_is_reached_nothing_of_a_lower_priority_is_tried() {
+    let scene = Scene::new().await;
+    let check = async |full: Full, expect: &[&str]| {
+        let (lanes, slots) = (Lanes::new(scene.store.clone()), Slots::new(1));
+        for (walker, priority) in [("a", Priority::High), ("a", Priority::Low), ("b", Priority::Normal)] {
+            let lane = Lane { tenant: scene.actor.tenant, walker: walker.into(), priority };
+            let limit = Concurrency { walker: Some(1), tenant: Some(1) };
+            lanes.queued(lanes.number(&lane).await.unwrap(), &lane, limit);
+        }
+        let first = lanes.choose(1, &slots).remove(0);
+        assert_eq!(first.walker, "a");
+        lanes.filled(&first, full);
+        drop(first);
+        let next: Vec<String> = lanes.choose(1, &slots).into_iter().map(|pick| pick.walker).collect();
+        assert_eq!(next, expect, "{full:?}");
+        lanes.ended(scene.actor.tenant, "a", 1);
+        assert!(lanes.choose(1, &slots)[0].walker == "a", "{full:?}");
+    };
+    check(Full::Walker, &["b"]).await;
+    check(Full::Tenant, &[]).await;
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_found_and_given_back() {
+    let mut scene = Scene::new().await;
+    let known = scene.accept().await.lease;
+    scene.queue(scene.walker()).await;
+    // Taken, and nobody here heard of it.
+    let stray = scene.claimed(1).await.remove(0).lease;
+    let session = scene.store.session().await.unwrap();
+    let free = async |known: &[Uuid], age| strays::free(&session, scene.lease.id(), known, age).await.unwrap();
+    let young = Duration::from_secs(60);
+    assert_eq!(free(&[], young).await, Found::default());
+    assert_eq!(free(&[known.id, stray.id], Duration::ZERO).await, Found::default());
+    assert_eq!(free(&[known.id], Duration::ZERO).await, Found { freed: vec![stray.id], ..Found::default() });
+    assert_eq!(scene.view(known.id).await.schedule.status, Status::Running);
+    // Whoever had it after all, writes nothing.
+    let ended = result(&scene, &outcome(Ended::Completed));
+    assert_eq!(scene.writers.complete(stray, ended, ()).await.unwrap(), Fenced::Lost);
+    let again = scene.claimed(1).await.remove(0).lease;
+    assert_eq!((again.id, again.attempt), (stray.id, 2));
+    // Cancelled before anybody noticed, it ends: no run of this host could.
+    let id = WalkerId { name: "sample".into(), uuid: again.id };
+    assert_eq!(scene.store.cancel(&scene.actor, &id).await.unwrap(), Cancelled::Stopping(again));
+    assert_eq!(free(&[], young).await, Found::default());
+    assert_eq!(free(&[again.id, known.id], Duration::ZERO).await, Found::default());
+    assert_eq!(free(&[known.id], Duration::ZERO).await, Found { cancelled: vec![again.id], ..Found::default() });
+    assert_eq!(scene.view(again.id).await.schedule.status, Status::Cancelled);
+    assert_eq!(scene.view(known.id).await.schedule.status, Status::Running);
+}
+
+#[tokio::test]
+async fn a_host_that_was_taken_for_dead_claims_nothing_until_it_knows() {
+    let mut scene = Scene::new().await;
+    scene.queue(scene.walker()).await;
+    scene.store.leave(scene.lease.id()).await.unwrap();
+    let session = scene.store.queue_session().await.unwrap();
+    let statement = session.prepare(claim::CLAIM).await.unwrap();
+    let lane = Lane { tenant: scene.actor.tenant, walker: "sample".into(), priority: Priority::Normal };
+    let takes = [Take { lane: scene.lanes.number(&lane).await.unwrap(), at_most: 10 }];
+    let claim = async |host| claim::claim(&session, &statement, host, &takes, Counted::Freely).await.unwrap().len();
+    assert_eq!(claim(scene.lease.id()).await, 0);
+    scene.lease = HostLease::register(&scene.store).await.unwrap();
+    assert_eq!(claim(scene.lease.id()).await, 1);
+}
