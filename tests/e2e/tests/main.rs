@@ -14,6 +14,7 @@ mod identity;
 mod limits;
 mod logins;
 mod matrix;
+mod members;
 mod modules;
 mod neighbours;
 mod once;
