@@ -56,7 +56,7 @@ struct Plan {
     waiting: i64,
 }
 
-/// About ten minutes.
+/// About twenty minutes, of which the million reuses take four.
 const FULL: Plan = Plan {
     rounds: 5,
     turn: Duration::from_millis(1_500),
