@@ -105,7 +105,7 @@ impl Host {
             if ids.is_empty() {
                 break;
             }
-            let cancelled = self.store.cancel_all(&ids, stands).await?;
+            let cancelled = self.store.cancel_all(actor.tenant, &ids, stands).await?;
             count += (cancelled.ended.len() + cancelled.stopping.len()) as u64;
             self.cancelled(actor, &cancelled.ended);
             for lease in cancelled.stopping {

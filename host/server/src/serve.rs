@@ -30,7 +30,7 @@ use crate::{http, shutdown};
 const CLOSING: Duration = Duration::from_millis(100);
 /// Connections for requests; each is held for one statement. With the queue's own (docs/operations.md counts them)
 /// this leaves room for two hosts under Postgres' default of a hundred.
-const POOL_SIZE: usize = 10;
+const POOL_SIZE: usize = 8;
 
 /// Why a host could not start, or did not end well.
 #[derive(Debug, thiserror::Error)]

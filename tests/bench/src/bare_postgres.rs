@@ -29,8 +29,8 @@ insert into queue (id, tenant_id, execute_date, owner, attempt, claimed_at)
 select id, tenant_id, now(), $10::int4, 1, now() from u";
 
 const SAVE: &str = "
-insert into checkpoints (id, attempt, fields, reports)
-select q.id, q.attempt, u.fields, '[]' from unnest($1::uuid[], $2::json[]) u(id, fields)
+insert into checkpoints (id, tenant_id, attempt, fields, reports)
+select q.id, q.tenant_id, q.attempt, u.fields, '[]' from unnest($1::uuid[], $2::json[]) u(id, fields)
 join queue q on q.id = u.id and q.owner = $3 and q.attempt = 1";
 
 const COMPLETE: &str = "

@@ -11,6 +11,7 @@ mod failures;
 mod grants;
 mod hosts;
 mod identity;
+mod isolation;
 mod limits;
 mod logins;
 mod matrix;

@@ -73,7 +73,9 @@ impl Identity {
         self.attempts.succeeded(attempt);
         let token = tokens::new_token(Kind::Session)?;
         let lifetime = self.session_lifetime.as_secs_f64();
+        // `None`: somebody removed the user at this very moment.
         let expires = self.store.add_session(tenant, user.id, &tokens::hash(&token), lifetime).await?;
+        let expires = expires.ok_or(Error::WrongPassword)?;
         Ok(LoggedIn { token, user, expires })
     }
 
@@ -82,7 +84,7 @@ impl Identity {
     /// # Errors
     /// When the database cannot answer.
     pub async fn logout(&self, session: &Session) -> Result<(), Error> {
-        if let Some(hash) = self.store.remove_session(session.id).await? {
+        if let Some(hash) = self.store.remove_session(session.tenant, session.id).await? {
             self.forget(&hash).await;
         }
         Ok(())
@@ -112,7 +114,7 @@ impl Identity {
         }
         let hash = self.passwords.hash(new).await?;
         // `None`: it was changed by somebody else meanwhile, so the old one is old no more.
-        let ended = self.store.change_password(session.user_id, &stored, &hash, session.id).await?;
+        let ended = self.store.change_password(session.tenant, session.user_id, &stored, &hash, session.id).await?;
         for hash in ended.ok_or(Error::WrongPassword)? {
             self.forget(&hash).await;
         }

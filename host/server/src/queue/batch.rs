@@ -42,6 +42,11 @@ pub(crate) trait Rows: Send + Sync + 'static {
     type Row: Send + Sync + 'static;
     type Written: Send;
 
+    /// A connection for it.
+    fn connect(store: &Store) -> impl Future<Output = Result<Session, Error>> + Send {
+        store.queue_session()
+    }
+
     /// About how large a row is, in bytes.
     fn bytes(row: &Self::Row) -> usize;
 
@@ -255,7 +260,7 @@ impl<R: Rows> Writer<R> {
     }
 
     async fn connect(&self) -> Result<Link, Error> {
-        let session = self.store.queue_session().await?;
+        let session = R::connect(&self.store).await?;
         let statement = session.prepare(R::SQL).await?;
         Ok(Link { session, statement })
     }

@@ -56,6 +56,10 @@ impl Rows for Reads {
     type Row = Read;
     type Written = Found;
 
+    fn connect(store: &Store) -> impl Future<Output = Result<Session, Error>> + Send {
+        store.scoped_session()
+    }
+
     fn bytes(_: &Read) -> usize {
         SMALL_WALKER_BYTES
     }

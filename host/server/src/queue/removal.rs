@@ -147,7 +147,7 @@ mod tests {
             let sql = match owner {
                 // It waits, and has saved something.
                 None => {
-                    "with k as (insert into checkpoints (id, attempt, fields, reports) values ($1, 1, '{}', '[]'))
+                    "with k as (insert into checkpoints (id, tenant_id, attempt, fields, reports) values ($1, $2, 1, '{}', '[]'))
                      insert into queue (id, tenant_id, execute_date) values ($1, $2, now())"
                 }
                 Some(_) => {

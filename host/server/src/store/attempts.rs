@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Statement;
-use tokio_postgres::types::Json as Sql;
+use tokio_postgres::types::{Json as Sql, ToSql};
 use uuid::Uuid;
 use walker_model::{Code, Failure, Json, Priority, WalkerId};
 
@@ -198,27 +198,20 @@ impl Store {
 
     /// A walker's place among those of its tenant; `None`: there is no such walker within reach.
     pub(crate) async fn priority(&self, actor: &Actor, id: &WalkerId) -> Result<Option<Priority>, Error> {
-        let client = self.client().await?;
-        let statement = client
-            .prepare_cached(
-                "select priority from walkers w
-                 where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)",
-            )
-            .await?;
+        let sql = "select priority from walkers w
+                   where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)";
         let root = actor.readable_root();
-        let row = client.query_opt(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &root]).await?;
+        let values: [&(dyn ToSql + Sync); 4] = [&id.uuid, &id.name, &actor.tenant.0, &root];
+        let row = self.scoped(actor.tenant).await?.query_opt(sql, &values).await?;
         Ok(row.map(|row| Priority::from_code(row.get(0))))
     }
 
     /// Puts a failed or cancelled walker back into the queue, in this lane, to go on from its last save. `false`: there is no such
     /// walker within reach, or it did not end like that.
     pub(crate) async fn retry(&self, actor: &Actor, id: &WalkerId, lane: LaneId) -> Result<bool, Error> {
-        let client = self.client().await?;
         // One statement: no reader ever sees the walker without either. Who never began has no attempt to keep. The code
         // is read off the text: `->>` fails on a message that holds \u0000.
-        let statement = client
-            .prepare_cached(
-                "with r as (
+        let sql = "with r as (
                     delete from results r using walkers w
                     where r.id = $1 and w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)
                       and r.status in (3, 4)
@@ -230,18 +223,17 @@ impl Store {
                     from r where attempt > 0
                     on conflict (id, attempt) do update set was_result = true),
                  k as (
-                    insert into checkpoints (id, attempt, fields, reports)
-                    select id, attempt, fields,
+                    insert into checkpoints (id, tenant_id, attempt, fields, reports)
+                    select id, tenant_id, attempt, fields,
                            (select coalesce(json_agg(x.report order by x.n), '[]')
                             from json_array_elements(r.reports) with ordinality x(report, n) where x.n <= r.saved_reports)
                     from r where saved_reports is not null and fields is not null
                     on conflict (id) do update
                         set attempt = excluded.attempt, fields = excluded.fields, reports = excluded.reports, saved_at = now())
                  insert into queue (id, tenant_id, lane, execute_date, attempt)
-                 select id, tenant_id, $5::int4, now(), attempt from r",
-            )
-            .await?;
+                 select id, tenant_id, $5::int4, now(), attempt from r";
         let root = actor.readable_root();
-        Ok(client.execute(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &root, &lane.0]).await? == 1)
+        let values: [&(dyn ToSql + Sync); 5] = [&id.uuid, &id.name, &actor.tenant.0, &root, &lane.0];
+        Ok(self.scoped(actor.tenant).await?.execute(sql, &values).await? == 1)
     }
 }

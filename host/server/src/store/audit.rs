@@ -76,7 +76,7 @@ impl Store {
         subject: &str,
         detail: impl Serialize + std::fmt::Debug + Sync,
     ) -> Result<(), Error> {
-        let mut client = self.client().await?;
+        let mut client = self.scoped(tenant).await?;
         let transaction = client.transaction().await?;
         record(&transaction, tenant, action, subject, detail).await?;
         transaction.commit().await?;
@@ -103,7 +103,11 @@ impl Store {
              where {clause} and ($2::timestamptz is null or at >= $2) and ($3::uuid is null or id < $3)
              order by id desc limit $4"
         );
-        let rows = self.client().await?.query(&sql, &[value, &since, &before, &i64::from(limit)]).await?;
+        let values: [&(dyn ToSql + Sync); 4] = [value, &since, &before, &i64::from(limit)];
+        let rows = match whose {
+            Whose::Tenant(tenant) => self.scoped(tenant).await?.query(&sql, &values).await?,
+            Whose::Named(_) => self.client().await?.query(&sql, &values).await?,
+        };
         let read = |row: &tokio_postgres::Row| {
             Ok(Record {
                 id: row.try_get(0)?,

@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
-use walker_model::WalkerId;
+use walker_model::{TenantId, WalkerId};
 
 use super::ending::{Ending, cancelled, ending};
-use super::{Error, HostId, Lease, ONE_PLAN, OWN_PLAN, Store};
+use super::{Error, HostId, Lease, Store};
 use crate::access::Actor;
 
 /// The channel on which hosts are told that they have something to stop; the payload is their ids.
@@ -71,29 +71,29 @@ impl Store {
         let failure = cancelled();
         let end = Ending::new(&failure);
         let end = end.values(&[&id.uuid, &id.name, &actor.tenant.0, &root]);
-        let client = self.client().await?;
-        let mark = client
-            .prepare_cached(&format!(
-                "update queue q set owner = -q.owner from walkers w
-                 where q.id = $1 and w.id = $1 and {REACH} and q.owner > 0"
-            ))
-            .await?;
+        let mut client = self.scoped(actor.tenant).await?;
+        let transaction = client.transaction().await?;
+        let mark = format!(
+            "update queue q set owner = -q.owner from walkers w
+             where q.id = $1 and w.id = $1 and {REACH} and q.owner > 0"
+        );
         let taken = "delete from queue q using walkers w where q.id = $5 and w.id = $5 and w.walker = $6
                      and w.tenant_id = $7 and ($8::uuid is null or w.root_id = $8) and q.owner is null";
-        let drop_waiting = client.prepare_cached(&ending(taken)).await?;
-        let look = client
-            .prepare_cached(&format!(
-                "select q.owner, q.attempt, r.id is not null has_ended
-                 from walkers w left join queue q on q.id = w.id left join results r on r.id = w.id
-                 where w.id = $1 and {REACH}"
-            ))
-            .await?;
+        let look = format!(
+            "select q.owner, q.attempt, r.id is not null has_ended
+             from walkers w left join queue q on q.id = w.id left join results r on r.id = w.id
+             where w.id = $1 and {REACH}"
+        );
+        let mark = transaction.prepare_cached(&mark).await?;
+        let drop_waiting = transaction.prepare_cached(&ending(taken)).await?;
+        let look = transaction.prepare_cached(&look).await?;
         // One round trip: all three are sent before the first is answered.
         let (_, ended, stands) = tokio::try_join!(
-            client.execute(&mark, &whom),
-            client.execute(&drop_waiting, &end),
-            client.query_opt(&look, &whom),
+            transaction.execute(&mark, &whom),
+            transaction.execute(&drop_waiting, &end),
+            transaction.query_opt(&look, &whom),
         )?;
+        transaction.commit().await?;
         let Some(stands) = stands else { return Ok(Cancelled::Unknown) };
         Ok(match (ended, stands.get::<_, Option<i32>>("owner")) {
             (1, _) => Cancelled::Ended,
@@ -117,7 +117,6 @@ impl Store {
         filter: &CancelFilter,
         after: Option<Uuid>,
     ) -> Result<Vec<Uuid>, Error> {
-        let client = self.client().await?;
         let status = match filter.stands {
             None => "",
             Some(Stands::Pending) => "and q.owner is null",
@@ -129,40 +128,34 @@ impl Store {
                and w.created_at < $4 and ($5::uuid is null or q.id > $5) {status}
              order by q.id limit $6"
         );
-        let statement = client.prepare_cached(&sql).await?;
         let root = actor.readable_root();
         let values: [&(dyn ToSql + Sync); 6] =
             [&actor.tenant.0, &root, &filter.name, &filter.before, &after, &CANCEL_BATCH];
-        // One round trip: all three are sent before the first is answered.
-        let ((), rows, ()) = tokio::try_join!(
-            client.batch_execute(OWN_PLAN),
-            client.query(&statement, &values),
-            client.batch_execute(ONE_PLAN),
-        )?;
+        let rows = self.scoped(actor.tenant).await?.with_own_plan().query(&sql, &values).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Cancels those of `ids` that stand where the filter says. Whose they are was asked before.
-    pub(crate) async fn cancel_all(&self, ids: &[Uuid], stands: Option<Stands>) -> Result<CancelledAll, Error> {
-        let client = self.client().await?;
+    /// Cancels those of a tenant's walkers that stand where the filter says. Whose they are within it was asked before.
+    pub(crate) async fn cancel_all(
+        &self,
+        tenant: TenantId,
+        ids: &[Uuid],
+        stands: Option<Stands>,
+    ) -> Result<CancelledAll, Error> {
         let failure = cancelled();
-        let ending_values = Ending::new(&failure);
-        let drop_waiting =
-            client.prepare_cached(&ending("delete from queue q where q.id = any($5) and q.owner is null")).await?;
-        let mark = client
-            .prepare_cached(
-                "update queue q set owner = -q.owner where q.id = any($1) and q.owner > 0
-                 returning q.id, -q.owner owner, q.attempt",
-            )
-            .await?;
+        let end = Ending::new(&failure);
+        let drop_waiting = "delete from queue q where q.tenant_id = $6 and q.id = any($5) and q.owner is null";
+        let mark = "update queue q set owner = -q.owner where q.tenant_id = $2 and q.id = any($1) and q.owner > 0
+                    returning q.id, -q.owner owner, q.attempt";
         let mut all = CancelledAll { ended: Vec::new(), stopping: Vec::new() };
         if stands != Some(Stands::Running) {
-            let rows = client.query(&drop_waiting, &ending_values.values(&[&ids])).await?;
+            let values = end.values(&[&ids, &tenant.0]);
+            let rows = self.scoped(tenant).await?.query(&ending(drop_waiting), &values).await?;
             all.ended.extend(rows.iter().map(|row| row.get::<_, Uuid>(0)));
         }
         // Afterwards, so that what began to run meanwhile is among them.
         if stands != Some(Stands::Pending) {
-            let rows = client.query(&mark, &[&ids]).await?;
+            let rows = self.scoped(tenant).await?.query(mark, &[&ids, &tenant.0]).await?;
             all.stopping.extend(rows.iter().map(lease));
         }
         Ok(all)

@@ -20,8 +20,8 @@ pub(crate) struct Checkpoint {
 
 /// Also while it is to be stopped (a negative owner): what it saves until then counts.
 pub(crate) const CHECKPOINT: &str = "
-insert into checkpoints (id, attempt, fields, reports)
-select u.id, u.attempt, u.fields, u.reports
+insert into checkpoints (id, tenant_id, attempt, fields, reports)
+select u.id, q.tenant_id, u.attempt, u.fields, u.reports
 from unnest($1::uuid[], $2::int4[], $3::int2[], $4::json[], $5::json[]) u(id, owner, attempt, fields, reports)
 join queue q on q.id = u.id and abs(q.owner) = u.owner and q.attempt = u.attempt
 on conflict (id) do update

@@ -1,5 +1,6 @@
 //! Removes all that is known of a walker: of one that has ended, when its owner asks.
 
+use tokio_postgres::types::ToSql;
 use walker_model::WalkerId;
 
 use super::{Error, Lease, Store};
@@ -8,23 +9,20 @@ use crate::access::Actor;
 impl Store {
     /// Forgets an ended walker. `false`: there is none within reach that has ended.
     pub(crate) async fn forget_walker(&self, actor: &Actor, id: &WalkerId) -> Result<bool, Error> {
-        let client = self.client().await?;
         // Whoever gets the result's row, a retry or this, has the walker.
-        let statement = client
-            .prepare_cached(
-                "with r as (
-                    delete from results r using walkers w
-                    where r.id = $1 and w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)
-                    returning r.id),
-                 w as (delete from walkers w using r where w.id = r.id),
-                 a as (delete from attempts a using r where a.id = r.id),
-                 l as (delete from logs l using r where l.id = r.id),
-                 g as (delete from grants g using r where g.walker_id = r.id)
-                 select id from r",
-            )
-            .await?;
+        let sql = "
+            with r as (
+                delete from results r using walkers w
+                where r.id = $1 and w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)
+                returning r.id),
+             w as (delete from walkers w using r where w.id = r.id),
+             a as (delete from attempts a using r where a.id = r.id),
+             l as (delete from logs l using r where l.id = r.id),
+             g as (delete from grants g using r where g.walker_id = r.id)
+             select id from r";
         let root = actor.readable_root();
-        Ok(client.query_opt(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &root]).await?.is_some())
+        let values: [&(dyn ToSql + Sync); 4] = [&id.uuid, &id.name, &actor.tenant.0, &root];
+        Ok(self.scoped(actor.tenant).await?.query_opt(sql, &values).await?.is_some())
     }
 
     /// Drops a walker whose input is gone from the queue: no host can run it, and nobody can ask for it any more.

@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 use walker_model::{NodeId, TenantId, WalkerId};
 
@@ -124,7 +125,7 @@ impl Store {
         email: Option<&str>,
     ) -> Result<Option<Uuid>, Error> {
         let row = self
-            .client()
+            .scoped(tenant)
             .await?
             .query_opt(
                 "select root_id from users where tenant_id = $1 and (root_id = $2 or email = $3)
@@ -144,7 +145,7 @@ impl Store {
         reader: Uuid,
         walker: Option<&WalkerId>,
     ) -> Result<Granted, Error> {
-        let mut client = self.client().await?;
+        let mut client = self.scoped(actor.tenant).await?;
         let transaction = client.transaction().await?;
         let (name, uuid) = (walker.map(|id| id.name.as_str()), walker.map(|id| id.uuid));
         let owns = "($6::uuid is null
@@ -191,13 +192,14 @@ impl Store {
              where g.tenant_id = $1 and (g.owner_root = $2 or g.reader_root = $2) and ($3::uuid is null or g.id > $3)
              order by g.id limit $4"
         );
-        let rows = self.client().await?.query(&sql, &[&actor.tenant.0, &actor.root, &after, &i64::from(limit)]).await?;
+        let values: [&(dyn ToSql + Sync); 4] = [&actor.tenant.0, &actor.root, &after, &i64::from(limit)];
+        let rows = self.scoped(actor.tenant).await?.query(&sql, &values).await?;
         Ok(rows.iter().map(Grant::read).collect())
     }
 
     /// Takes a grant back, or gives it up. `false`: the actor's root neither gave nor got one of this id.
     pub(crate) async fn remove_grant(&self, actor: &Actor, id: Uuid) -> Result<bool, Error> {
-        let mut client = self.client().await?;
+        let mut client = self.scoped(actor.tenant).await?;
         let transaction = client.transaction().await?;
         let sql = format!(
             "delete from grants g where id = $1 and tenant_id = $2 and (owner_root = $3 or reader_root = $3)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Statement;
-use tokio_postgres::types::Json as Sql;
+use tokio_postgres::types::{Json as Sql, ToSql};
 use walker_model::{Json, WalkerId};
 use walker_sandbox::LogLine;
 
@@ -68,10 +68,8 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn logs(&self, actor: &Actor, id: &WalkerId, after: i32, limit: usize) -> Result<Option<Logs>, Error> {
-        let client = self.client().await?;
         // One snapshot for chunks and result, so that a run ending in between loses no line.
-        let statement = client
-            .prepare_cached(&format!(
+        let sql = format!(
                 "select r.attempt, r.logs, r.id is not null ended,
                         (select json_agg(json_build_object('attempt', l.attempt, 'lines', l.lines) order by l.attempt, l.seq)
                          from (select l.attempt, l.seq, l.lines from logs l where l.id = w.id
@@ -79,10 +77,9 @@ impl Store {
                                select a.attempt, null, a.logs from attempts a where a.id = w.id and a.logs is not null) l) chunks
                  from walkers w left join results r on r.id = w.id
                  where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and {MAY_READ_LOGS}"
-            ))
-            .await?;
-        let row = client.query_opt(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()]).await?;
-        let Some(row) = row else { return Ok(None) };
+            );
+        let values: [&(dyn ToSql + Sync); 4] = [&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()];
+        let Some(row) = self.scoped(actor.tenant).await?.query_opt(&sql, &values).await? else { return Ok(None) };
         #[derive(Deserialize)]
         struct Chunk {
             attempt: u16,

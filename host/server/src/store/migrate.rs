@@ -1,6 +1,7 @@
 //! Brings the schema up to date, one host at a time.
 
-use super::{Error, Store};
+use super::roles::{self, Role};
+use super::{Error, Session};
 
 mod embedded {
     refinery::embed_migrations!("src/store/migrations");
@@ -9,21 +10,19 @@ mod embedded {
 /// Any number, the same on every host: who holds this advisory lock may change the schema.
 pub(super) const SCHEMA_LOCK: i64 = 0x7761_6c6b_6572;
 
-impl Store {
-    /// Runs the migrations that this database has not seen.
-    pub(super) async fn migrate(&self) -> Result<(), Error> {
-        let mut session = self.session().await?;
-        // Held until the connection closes, so that hosts which start together wait for the first.
-        session.execute("select pg_advisory_lock($1)", &[&SCHEMA_LOCK]).await?;
-        let report = embedded::migrations::runner()
-            // A newer host may have been here: migrations only expand, so that this one can run beside it, and come back.
-            .set_abort_missing(false)
-            .run_async(&mut *session)
-            .await
-            .map_err(|error| Error::Migration(error.into()))?;
-        for migration in report.applied_migrations() {
-            tracing::info!(version = %migration.version(), "brought the schema to version {}", migration.version());
-        }
-        Ok(())
+/// Runs the migrations that this database has not seen; answers as what its hosts speak for tenants.
+pub(super) async fn migrate(config: &tokio_postgres::Config) -> Result<Role, Error> {
+    let mut session = Session::open(config).await?;
+    // Held until the connection closes, so that hosts which start together wait for the first.
+    session.execute("select pg_advisory_lock($1)", &[&SCHEMA_LOCK]).await?;
+    let report = embedded::migrations::runner()
+        // A newer host may have been here: migrations only expand, so that this one can run beside it, and come back.
+        .set_abort_missing(false)
+        .run_async(&mut *session)
+        .await
+        .map_err(|error| Error::Migration(error.into()))?;
+    for migration in report.applied_migrations() {
+        tracing::info!(version = %migration.version(), "brought the schema to version {}", migration.version());
     }
+    roles::prepare(&session).await
 }

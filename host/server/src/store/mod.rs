@@ -28,6 +28,8 @@ mod read;
 pub(crate) mod record;
 pub(crate) mod removal;
 pub(crate) mod retention;
+mod roles;
+mod scoped;
 mod session;
 pub(crate) mod strays;
 pub(crate) mod tenants;
@@ -36,6 +38,7 @@ mod usage;
 mod users;
 pub(crate) mod wake;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
@@ -52,6 +55,7 @@ pub use logs::{LogEntry, Logs};
 pub use modules::{ModuleView, VersionView};
 pub use read::{AttemptView, ListFilter, ModuleRef, RunView, WalkerView};
 pub(crate) use read::{Found, READ, SMALL_WALKER_BYTES, read};
+use roles::Role;
 pub(crate) use session::{Session, within};
 pub use tenants::{Changed, Tenant, TenantChange};
 pub use tokens::{Bearer, KeyRow, Token};
@@ -74,9 +78,6 @@ pub(crate) const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 /// takes for the better choice, made reading one walker ten times as expensive (0.8 against 0.085 ms).
 const ONE_PLAN: &str =
     "set plan_cache_mode = force_generic_plan; set jit = off; set idle_in_transaction_session_timeout = '10s'";
-/// For statements whose best plan depends on their values.
-const OWN_PLAN: &str = "set plan_cache_mode = force_custom_plan";
-
 /// What went wrong between us and Postgres.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -89,6 +90,16 @@ pub enum Error {
     /// The schema could not be brought up to date.
     #[error("the database schema could not be brought up to date")]
     Migration(#[source] Box<refinery::Error>),
+    /// The database does not keep tenants apart.
+    #[error(
+        "the database role {login:?} may not create the role that keeps tenants apart, so that this host serves one tenant only: have somebody who may create roles run `{script}` and start the host again"
+    )]
+    OneTenantOnly {
+        /// As which role hosts log in.
+        login: String,
+        /// What is to be run.
+        script: String,
+    },
     /// A file that a value goes into or comes from.
     #[error("a file could not be read or written")]
     File(#[source] std::io::Error),
@@ -151,18 +162,24 @@ impl From<deadpool_postgres::PoolError> for Error {
     }
 }
 
-/// The way to Postgres: a pool for reads and rare writes, and the settings for connections of one's own.
+/// The way to Postgres: pools for reads and rare writes, and the settings for connections of one's own.
 #[derive(Clone)]
 pub struct Store {
+    /// As the owner of the tables, who sees everything.
     pool: Pool,
+    /// As the role that row-level security binds.
+    tenants: Pool,
+    role: Role,
     config: tokio_postgres::Config,
 }
 
 impl Store {
-    /// Connects, brings the schema up to date and makes the partitions for the days around today.
+    /// Connects, brings the schema up to date and makes the partitions for the days around today. Holds up to twice
+    /// `pool_size` connections.
     ///
     /// # Errors
-    /// When Postgres cannot be reached or the schema cannot be brought up to date.
+    /// When Postgres cannot be reached, the schema cannot be brought up to date, or there are several tenants and Postgres
+    /// cannot keep them apart.
     pub async fn open(mut config: tokio_postgres::Config, pool_size: usize) -> Result<Self, Error> {
         config
             .application_name("walker")
@@ -171,24 +188,15 @@ impl Store {
             .keepalives_idle(SILENCE)
             .keepalives_interval(SILENCE / 5)
             .keepalives_retries(3);
-        let manager =
-            Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let pool = Pool::builder(manager)
-            .max_size(pool_size)
-            .runtime(Runtime::Tokio1)
-            .post_create(Hook::async_fn(|client, _| {
-                Box::pin(async move { client.batch_execute(ONE_PLAN).await.map_err(HookError::Backend) })
-            }))
-            .timeouts(Timeouts { wait: Some(CONNECT_WAIT), create: Some(CONNECT_WAIT), recycle: Some(CONNECT_WAIT) })
-            .build()
-            .expect("the pool has a runtime for its timeouts");
-        let store = Self { pool, config };
-        store.migrate().await?;
+        let role = migrate::migrate(&config).await?;
+        let (pool, tenants) = (pool(&config, pool_size, String::new()), pool(&config, pool_size, role.take_on()));
+        let store = Self { pool, tenants, role, config };
         store.add_days().await?;
+        store.check_role().await?;
         Ok(store)
     }
 
-    /// A pooled connection. Never held across a run.
+    /// A pooled connection that sees everything. Never held across a run.
     pub(crate) async fn client(&self) -> Result<deadpool_postgres::Client, Error> {
         Ok(self.pool.get().await?)
     }
@@ -203,6 +211,7 @@ impl Store {
     /// Closes the pool: whoever asks from now on is told that the database is unavailable.
     pub fn close(&self) {
         self.pool.close();
+        self.tenants.close();
     }
 
     /// Whether Postgres answers.
@@ -213,6 +222,23 @@ impl Store {
         self.client().await?.simple_query("select 1").await?;
         Ok(())
     }
+}
+
+/// A pool of connections that begin with these settings.
+fn pool(config: &tokio_postgres::Config, size: usize, settings: String) -> Pool {
+    let manager =
+        Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let settings: Arc<str> = format!("{ONE_PLAN};{settings}").into();
+    Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .post_create(Hook::async_fn(move |client, _| {
+            let settings = settings.clone();
+            Box::pin(async move { client.batch_execute(&settings).await.map_err(HookError::Backend) })
+        }))
+        .timeouts(Timeouts { wait: Some(CONNECT_WAIT), create: Some(CONNECT_WAIT), recycle: Some(CONNECT_WAIT) })
+        .build()
+        .expect("the pool has a runtime for its timeouts")
 }
 
 #[cfg(test)]

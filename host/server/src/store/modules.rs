@@ -65,12 +65,10 @@ const VERSION: &str = "select m.id, m.name, v.version, v.sha256, v.definitions
 impl Store {
     /// The version that a walker's name stands for now.
     pub(crate) async fn active_version(&self, tenant: TenantId, walker: &str) -> Result<Option<Version>, Error> {
-        let client = self.client().await?;
         let sql = format!(
             "{VERSION} join walker_names n on n.module_id = m.id and v.version = m.active_version where n.tenant_id = $1 and n.name = $2"
         );
-        let statement = client.prepare_cached(&sql).await?;
-        client.query_opt(&statement, &[&tenant.0, &walker]).await?.as_ref().map(version).transpose()
+        self.scoped(tenant).await?.query_opt(&sql, &[&tenant.0, &walker]).await?.as_ref().map(version).transpose()
     }
 
     /// The version that an accepted walker was pinned to.
@@ -86,8 +84,9 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn modules(&self, tenant: TenantId, name: Option<&str>) -> Result<Vec<ModuleView>, Error> {
-        let client = self.client().await?;
-        let rows = client
+        let rows = self
+            .scoped(tenant)
+            .await?
             .query(
                 "select m.name, m.active_version, v.version, v.sha256, v.created_at, v.definitions
                  from modules m join module_versions v on v.module_id = m.id
@@ -122,7 +121,7 @@ impl Store {
         code: &File,
         definitions: &[Definition],
     ) -> Result<Published, Error> {
-        let mut client = self.client().await?;
+        let mut client = self.scoped(tenant).await?;
         let transaction = client.transaction().await?;
         // Locks the module's row: uploads of one module come one after the other.
         let module = transaction
@@ -161,7 +160,7 @@ impl Store {
 
     /// Makes another version the active one.
     pub(crate) async fn activate(&self, tenant: TenantId, name: &str, version: i32) -> Result<Published, Error> {
-        let mut client = self.client().await?;
+        let mut client = self.scoped(tenant).await?;
         let transaction = client.transaction().await?;
         let row = transaction
             .query_opt(
@@ -181,7 +180,7 @@ impl Store {
     /// Takes a module off: its walker names are free, its versions stay for what runs and for results.
     /// `false`: there is none.
     pub(crate) async fn delete_module(&self, tenant: TenantId, name: &str) -> Result<bool, Error> {
-        let mut client = self.client().await?;
+        let mut client = self.scoped(tenant).await?;
         let transaction = client.transaction().await?;
         let row = transaction
             .query_opt(

@@ -1,15 +1,18 @@
 //! Reads walkers back, as far as the actor may see them.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
+use futures::future::try_join_all;
 use serde::Deserialize;
 use tokio_postgres::types::{Json as Sql, ToSql};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
-use walker_model::{Failure, Json, Limits, NodeId, Schedule, Status, Usage, WalkerId};
+use walker_model::{Failure, Json, Limits, NodeId, Schedule, Status, TenantId, Usage, WalkerId};
 
 use super::grants::{MAY_READ, granted, may_read, with_granted};
 use super::modules::digest;
-use super::{Error, ONE_PLAN, OWN_PLAN, Session, Store};
+use super::{Error, Session, Store, scoped};
 use crate::access::Actor;
 
 /// Everything there is to know about one walker.
@@ -112,15 +115,17 @@ macro_rules! reports {
         "coalesce(r.reports, k.reports)"
     };
 }
+/// Each looked up by its key, however little Postgres thinks there is: a queue that was empty when it was last analysed
+/// would be gone through for each walker, with all the dead rows in it.
 macro_rules! tables {
     () => {
         "
 from w
-left join queue q on q.id = w.id
-left join results r on r.id = w.id
-left join checkpoints k on k.id = w.id
-join modules m on m.id = w.module_id
-join module_versions v on v.module_id = w.module_id and v.version = w.module_version"
+left join lateral (select * from queue q where q.id = w.id offset 0) q on true
+left join lateral (select * from results r where r.id = w.id offset 0) r on true
+left join lateral (select * from checkpoints k where k.id = w.id offset 0) k on true
+cross join lateral (select * from modules m where m.id = w.module_id offset 0) m
+cross join lateral (select * from module_versions v where v.module_id = w.module_id and v.version = w.module_version offset 0) v"
     };
 }
 const VIEW: &str = concat!("select ", columns!(), ", ", fields!(), " fields, ", reports!(), " reports", tables!());
@@ -129,15 +134,15 @@ const VIEW: &str = concat!("select ", columns!(), ", ", fields!(), " fields, ", 
 /// read, and five hundred of those are memory enough.
 pub(crate) const SMALL_WALKER_BYTES: usize = 2_000;
 
-/// Reads many walkers, each on somebody's behalf; of larger ones (`SMALL_WALKER_BYTES`) only that they are there.
+/// Reads many walkers of one tenant, each on somebody's behalf; of larger ones (`SMALL_WALKER_BYTES`) only that they are there.
 pub(crate) const READ: &str = concat!(
     "with u as materialized (
-         select * from unnest($1::uuid[], $2::text[], $3::int8[], $4::uuid[]) with ordinality u (id, walker, tenant_id, root_id, n)),
+         select * from unnest($1::uuid[], $2::text[], $4::uuid[]) with ordinality u (id, walker, root_id, n)),
      w as (
-         select u.n, w.* from u
-         join walkers w on w.id = u.id and w.walker = u.walker and w.tenant_id = u.tenant_id and ",
+         select u.n, w.* from u cross join lateral (
+             select * from walkers w where w.id = u.id and w.walker = u.walker and w.tenant_id = $3 and ",
     may_read!("u.root_id"),
-    ")
+    " offset 0) w)
      select w.n, size.is_large, ",
     columns!(),
     ", case when not size.is_large then ",
@@ -170,23 +175,42 @@ pub(crate) async fn read(
     statement: &Statement,
     wanted: &[(&Actor, &WalkerId)],
 ) -> Result<Vec<Found>, Error> {
-    let (mut ids, mut names) = (Vec::with_capacity(wanted.len()), Vec::with_capacity(wanted.len()));
-    let (mut tenants, mut roots) = (Vec::with_capacity(wanted.len()), Vec::with_capacity(wanted.len()));
-    for (actor, id) in wanted {
-        ids.push(id.uuid);
-        names.push(id.name.as_str());
-        tenants.push(actor.tenant.0);
-        roots.push(actor.readable_root());
+    let mut tenants: BTreeMap<TenantId, Vec<usize>> = BTreeMap::new();
+    for (at, (actor, _)) in wanted.iter().enumerate() {
+        tenants.entry(actor.tenant).or_default().push(at);
     }
-    let rows = session.query(statement, &[&ids, &names, &tenants, &roots]).await?;
     let mut found: Vec<_> = wanted.iter().map(|_| Found::Read(None)).collect();
-    for row in &rows {
-        let at = usize::try_from(row.try_get::<_, i64>("n")?).ok().and_then(|n| n.checked_sub(1));
-        let place = at.and_then(|at| found.get_mut(at));
-        *place.ok_or_else(|| Error::Corrupt("a walker that nobody asked for".into()))? =
-            if row.try_get("is_large")? { Found::Large } else { Found::Read(Some(Box::new(view(row)?))) };
+    // One round trip: all are sent before the first is answered.
+    let reads = tenants.iter().map(|(tenant, places)| read_of(session, statement, *tenant, places, wanted));
+    for one in try_join_all(reads).await?.into_iter().flatten() {
+        let (at, walker) = one?;
+        *found.get_mut(at).ok_or_else(|| Error::Corrupt("a walker that nobody asked for".into()))? = walker;
     }
     Ok(found)
+}
+
+/// Reads those of one tenant, which stand at these places; answers the places of what there is.
+async fn read_of(
+    session: &Session,
+    statement: &Statement,
+    tenant: TenantId,
+    places: &[usize],
+    wanted: &[(&Actor, &WalkerId)],
+) -> Result<impl Iterator<Item = Result<(usize, Found), Error>>, Error> {
+    let count = places.len();
+    let (mut ids, mut names, mut roots) =
+        (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
+    for (actor, id) in places.iter().map(|at| &wanted[*at]) {
+        ids.push(id.uuid);
+        names.push(id.name.as_str());
+        roots.push(actor.readable_root());
+    }
+    let rows = scoped::query(session, tenant, statement, &[&ids, &names, &tenant.0, &roots]).await?;
+    Ok(rows.into_iter().map(|row| {
+        let at = usize::try_from(row.try_get::<_, i64>("n")?).ok().and_then(|n| n.checked_sub(1));
+        let at = at.and_then(|at| places.get(at)).copied().unwrap_or(usize::MAX);
+        Ok((at, if row.try_get("is_large")? { Found::Large } else { Found::Read(Some(Box::new(view(&row)?))) }))
+    }))
 }
 
 impl Store {
@@ -195,16 +219,13 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn walker(&self, actor: &Actor, id: &WalkerId) -> Result<Option<WalkerView>, Error> {
-        let client = self.client().await?;
         let sql = format!(
             "with w as (
                 select * from walkers w where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and {MAY_READ})
              {VIEW}"
         );
-        let statement = client.prepare_cached(&sql).await?;
-        let rows = client.query(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()]).await?;
-        Self::put_back(client, &rows);
-        rows.first().map(view).transpose()
+        let values: [&(dyn ToSql + Sync); 4] = [&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()];
+        self.scoped(actor.tenant).await?.query_opt(&sql, &values).await?.as_ref().map(view).transpose()
     }
 
     /// Lists walkers, newest first.
@@ -212,7 +233,6 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn walkers(&self, actor: &Actor, filter: &ListFilter) -> Result<Vec<WalkerView>, Error> {
-        let client = self.client().await?;
         let status = filter.status.map(Status::code);
         let root = actor.readable_root();
         let limit = i64::from(filter.limit);
@@ -222,9 +242,8 @@ impl Store {
         let mut is_granted = false;
         if let Some(root) = &root {
             values.push(root);
-            let statement =
-                client.prepare_cached("select exists (select 1 from grants where reader_root = $1)").await?;
-            is_granted = client.query_one(&statement, &[root]).await?.get(0);
+            let sql = "select 1 from grants where reader_root = $1 limit 1";
+            is_granted = self.scoped(actor.tenant).await?.query_opt(sql, &[root]).await?.is_some();
         }
         let position = values.len() + 1;
         let (with_status, status_clause) = match filter.status {
@@ -255,15 +274,7 @@ impl Store {
             Some(_) => page("w.root_id = $6"),
         };
         let sql = format!("with w as ({pages}) {VIEW} order by w.id desc");
-        let statement = client.prepare_cached(&sql).await?;
-        // One round trip: all three are sent before the first is answered.
-        let ((), rows, ()) = tokio::try_join!(
-            client.batch_execute(OWN_PLAN),
-            client.query(&statement, &values),
-            client.batch_execute(ONE_PLAN),
-        )?;
-        Self::put_back(client, &rows);
-        rows.iter().map(view).collect()
+        self.scoped(actor.tenant).await?.with_own_plan().query(&sql, &values).await?.iter().map(view).collect()
     }
 }
 

@@ -63,7 +63,8 @@ pub(crate) async fn delete_walkers(session: &Session, tenant: TenantId) -> Resul
 }
 
 /// Whose rows go after the walkers, in this order: each before what it refers to.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
+    "checkpoints",
     "idempotency_keys",
     "grants",
     "usage_deltas",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Config, NoTls};
 
 use super::{CONNECT_WAIT, Error, Store};
 
@@ -21,6 +21,19 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// A new connection with the default planner.
+    pub(super) async fn open(config: &Config) -> Result<Self, Error> {
+        let connecting = async {
+            let (client, connection) = config.connect(NoTls).await?;
+            // Its error reaches whoever uses the client next.
+            let driver = tokio::spawn(async move { drop(connection.await) });
+            let session = Self { client, driver };
+            session.batch_execute(TRANSACTIONS).await?;
+            Ok(session)
+        };
+        within(CONNECT_WAIT, connecting).await
+    }
+
     /// Whether the connection has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
@@ -58,15 +71,7 @@ pub(crate) async fn within<T>(at_most: Duration, answer: impl Future<Output = Re
 impl Store {
     /// A new connection with the default planner.
     pub(crate) async fn session(&self) -> Result<Session, Error> {
-        let connecting = async {
-            let (client, connection) = self.config.connect(NoTls).await?;
-            // Its error reaches whoever uses the client next.
-            let driver = tokio::spawn(async move { drop(connection.await) });
-            let session = Session { client, driver };
-            session.batch_execute(TRANSACTIONS).await?;
-            Ok(session)
-        };
-        within(CONNECT_WAIT, connecting).await
+        Session::open(&self.config).await
     }
 
     /// A new connection set up for the queue's statements.

@@ -110,8 +110,11 @@ impl Store {
     /// Adds a tenant with new roots; `None` when the name is taken.
     ///
     /// # Errors
-    /// When Postgres cannot be reached or refuses.
+    /// When Postgres cannot be reached or refuses, and for a second tenant where it cannot keep tenants apart.
     pub async fn add_tenant(&self, name: &str) -> Result<Option<Tenant>, Error> {
+        if self.has_tenants(1).await? {
+            self.role.separates()?;
+        }
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         let row = transaction
@@ -130,6 +133,23 @@ impl Store {
         }
         transaction.commit().await?;
         Ok(made)
+    }
+
+    /// Refuses to serve several tenants that the database does not keep apart, and says where it can have only one.
+    pub(super) async fn check_role(&self) -> Result<(), Error> {
+        match self.role.separates() {
+            Err(error) if self.has_tenants(2).await? => Err(error),
+            Err(error) => {
+                tracing::warn!("{error}");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    async fn has_tenants(&self, at_least: i64) -> Result<bool, Error> {
+        let sql = "select count(*) >= $1 from (select 1 from tenants limit $1) t";
+        Ok(self.client().await?.query_one(sql, &[&at_least]).await?.get(0))
     }
 
     /// The tenant with this name.

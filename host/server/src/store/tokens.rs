@@ -149,7 +149,7 @@ impl Store {
         scopes: &[&str],
         seconds: Option<f64>,
     ) -> Result<KeyRow, Error> {
-        let mut client = self.client().await?;
+        let mut client = self.scoped(tenant).await?;
         let transaction = client.transaction().await?;
         let row = transaction
             .query_one(
@@ -174,7 +174,7 @@ impl Store {
     /// When Postgres cannot be reached or refuses.
     pub async fn keys(&self, tenant: TenantId, after: Option<Uuid>, limit: u16) -> Result<Vec<KeyRow>, Error> {
         let rows = self
-            .client()
+            .scoped(tenant)
             .await?
             .query(
                 &format!(
@@ -195,7 +195,7 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn remove_key(&self, tenant: TenantId, id: Uuid) -> Result<Option<Vec<u8>>, Error> {
-        let mut client = self.client().await?;
+        let mut client = self.scoped(tenant).await?;
         let transaction = client.transaction().await?;
         let row = transaction
             .query_opt(
@@ -241,29 +241,34 @@ impl Store {
         user: Uuid,
         hash: &[u8],
         seconds: f64,
-    ) -> Result<DateTime<Utc>, Error> {
+    ) -> Result<Option<DateTime<Utc>>, Error> {
         let row = self
-            .client()
+            .scoped(tenant)
             .await?
-            .query_one(
-                "with ended as (delete from tokens where user_id = $4 and expires_at <= now())
+            .query_opt(
+                "with ended as (delete from tokens where tenant_id = $3 and user_id = $4 and expires_at <= now())
                  insert into tokens (hash, id, kind, tenant_id, user_id, expires_at)
-                 values ($1, $2, 'session', $3, $4, now() + make_interval(secs => $5)) returning expires_at",
+                 select $1, $2, 'session', tenant_id, id, now() + make_interval(secs => $5)
+                 from users where tenant_id = $3 and id = $4
+                 returning expires_at",
                 &[&hash, &Uuid::now_v7(), &tenant.0, &user, &seconds],
             )
             .await?;
-        Ok(row.get(0))
+        Ok(row.map(|row| row.get(0)))
     }
 
-    /// Ends a session; answers its hash.
+    /// Ends a session of a tenant's user; answers its hash.
     ///
     /// # Errors
     /// When Postgres cannot be reached or refuses.
-    pub async fn remove_session(&self, id: Uuid) -> Result<Option<Vec<u8>>, Error> {
+    pub async fn remove_session(&self, tenant: TenantId, id: Uuid) -> Result<Option<Vec<u8>>, Error> {
         let row = self
-            .client()
+            .scoped(tenant)
             .await?
-            .query_opt("delete from tokens where kind = 'session' and id = $1 returning hash", &[&id])
+            .query_opt(
+                "delete from tokens where kind = 'session' and tenant_id = $1 and id = $2 returning hash",
+                &[&tenant.0, &id],
+            )
             .await?;
         Ok(row.map(|row| row.get(0)))
     }

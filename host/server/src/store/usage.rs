@@ -53,7 +53,7 @@ impl Store {
     pub async fn usage(&self, tenant: TenantId, since: NaiveDate, until: NaiveDate) -> Result<Vec<DayUsage>, Error> {
         // One statement: what is being added up is seen on one side or on the other.
         let rows = self
-            .client()
+            .scoped(tenant)
             .await?
             .query(
                 "select day, sum(walkers)::int8, sum(fuel)::int8, sum(bytes)::int8

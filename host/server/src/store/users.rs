@@ -51,7 +51,7 @@ impl Store {
     /// When Postgres cannot be reached or refuses.
     pub async fn add_user(&self, tenant: TenantId, email: &str, password_hash: &str) -> Result<Option<User>, Error> {
         let row = self
-            .client()
+            .scoped(tenant)
             .await?
             .query_opt(
                 &format!(
@@ -71,7 +71,7 @@ impl Store {
     /// When Postgres cannot be reached or refuses.
     pub async fn user(&self, tenant: TenantId, email: &str) -> Result<Option<(User, String)>, Error> {
         let row = self
-            .client()
+            .scoped(tenant)
             .await?
             .query_opt(
                 &format!("select {COLUMNS}, password_hash from users where tenant_id = $1 and email = $2"),
@@ -81,22 +81,26 @@ impl Store {
         Ok(row.map(|row| (User::read(&row), row.get(6))))
     }
 
-    /// Replaces a user's password hash if it still is `old`, and ends all its sessions but `kept`. Answers the ended
+    /// Replaces the password hash of a user of a tenant if it still is `old`, and ends all its sessions but `kept`. Answers the ended
     /// sessions' token hashes, or `None` when the hash was no longer `old`.
     ///
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn change_password(
         &self,
+        tenant: TenantId,
         user: Uuid,
         old: &str,
         new: &str,
         kept: Uuid,
     ) -> Result<Option<Vec<Vec<u8>>>, Error> {
-        let mut client = self.client().await?;
+        let mut client = self.scoped(tenant).await?;
         let transaction = client.transaction().await?;
         let changed = transaction
-            .execute("update users set password_hash = $3 where id = $1 and password_hash = $2", &[&user, &old, &new])
+            .execute(
+                "update users set password_hash = $4 where tenant_id = $1 and id = $2 and password_hash = $3",
+                &[&tenant.0, &user, &old, &new],
+            )
             .await?;
         if changed == 0 {
             return Ok(None);
@@ -116,7 +120,7 @@ impl Store {
         let sql = format!(
             "select {COLUMNS} from users where tenant_id = $1 and ($2::uuid is null or id > $2) order by id limit $3"
         );
-        let rows = self.client().await?.query(&sql, &[&tenant.0, &after, &i64::from(limit)]).await?;
+        let rows = self.scoped(tenant).await?.query(&sql, &[&tenant.0, &after, &i64::from(limit)]).await?;
         Ok(rows.iter().map(User::read).collect())
     }
 
@@ -130,7 +134,7 @@ impl Store {
         user: Uuid,
         role: &str,
     ) -> Result<Option<(User, Vec<Vec<u8>>)>, Error> {
-        let mut client = self.client().await?;
+        let mut client = self.scoped(tenant).await?;
         let transaction = client.transaction().await?;
         let sql = format!("update users set role = $3 where tenant_id = $1 and id = $2 returning {COLUMNS}");
         let Some(row) = transaction.query_opt(&sql, &[&tenant.0, &user, &role]).await? else { return Ok(None) };
@@ -145,7 +149,7 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn end_sessions(&self, tenant: TenantId, user: Uuid) -> Result<Option<Vec<Vec<u8>>>, Error> {
-        let mut client = self.client().await?;
+        let mut client = self.scoped(tenant).await?;
         let transaction = client.transaction().await?;
         let known = "select 1 from users where tenant_id = $1 and id = $2 for update";
         if transaction.query_opt(known, &[&tenant.0, &user]).await?.is_none() {
@@ -163,7 +167,7 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be reached or refuses.
     pub async fn remove_user(&self, tenant: TenantId, user: Uuid) -> Result<Option<Vec<Vec<u8>>>, Error> {
-        let mut client = self.client().await?;
+        let mut client = self.scoped(tenant).await?;
         let transaction = client.transaction().await?;
         let known = "select root_id, email from users where tenant_id = $1 and id = $2 for update";
         let Some(row) = transaction.query_opt(known, &[&tenant.0, &user]).await? else { return Ok(None) };

@@ -24,6 +24,11 @@ fn database(error: &store::Error) -> Problem {
         tracing::warn!(error = error as &dyn StdError, "a request found the database unavailable");
         return Problem::new(Kind::DatabaseUnavailable, "the database cannot be reached now; try again shortly");
     }
+    if let store::Error::OneTenantOnly { .. } = error {
+        tracing::warn!("{error}");
+        let detail = "the database does not keep tenants apart; the host's log says what its administrator has to run";
+        return Problem::new(Kind::TenantSingle, detail);
+    }
     fault(error)
 }
 

@@ -67,6 +67,7 @@ kinds! {
     TenantIsDefault = "tenant.is_default", 409, "The default tenant stays";
     TenantDeleting = "tenant.deleting", 409, "The tenant is being deleted";
     TenantExists = "tenant.exists", 409, "There already is such a tenant";
+    TenantSingle = "tenant.single", 409, "The host serves one tenant only";
 
     BodyTooLarge = "body.too_large", 413, "The body is too large";
 

@@ -147,9 +147,9 @@ async fn bulk_cancels_take_what_matches_and_nothing_else() {
     assert_eq!(all(mine, None, None, middle).await, [before]);
 
     let ids = [before, other.id, running.id];
-    let done = scene.store.cancel_all(&ids, Some(Stands::Pending)).await.unwrap();
+    let done = scene.store.cancel_all(scene.actor.tenant, &ids, Some(Stands::Pending)).await.unwrap();
     assert_eq!((done.ended.len(), done.stopping.len()), (2, 0));
-    let done = scene.store.cancel_all(&ids, None).await.unwrap();
+    let done = scene.store.cancel_all(scene.actor.tenant, &ids, None).await.unwrap();
     assert_eq!((done.ended.len(), done.stopping), (0, vec![running]));
     let left = scene.store.walker(&tenant, &Scene::id(foreign.id)).await.unwrap().unwrap();
     assert_eq!(left.schedule.status, Status::Pending);

@@ -1,0 +1,109 @@
+//! Connections that speak for tenants: as a role that row-level security binds, in transactions that name the tenant.
+//! Whatever a statement asks for, it sees no row of another one.
+//!
+//! Decides nothing about who may see what within a tenant; the statements do.
+
+use deadpool_postgres::Transaction;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, Statement};
+use walker_model::TenantId;
+
+use super::{Error, Session, Store};
+
+/// For statements whose best plan depends on their values.
+const OWN_PLAN: &str = "set local plan_cache_mode = force_custom_plan;";
+
+/// A connection that speaks for one tenant.
+pub(super) struct Scoped {
+    client: deadpool_postgres::Client,
+    tenant: TenantId,
+    /// What else is set for the transaction.
+    settings: &'static str,
+}
+
+impl Store {
+    /// A connection that speaks for this tenant. Never held across a run.
+    pub(super) async fn scoped(&self, tenant: TenantId) -> Result<Scoped, Error> {
+        Ok(Scoped { client: self.tenants.get().await?, tenant, settings: "" })
+    }
+
+    /// A new connection, set up for the queue's statements, that speaks for tenants by way of [`query`].
+    pub(crate) async fn scoped_session(&self) -> Result<Session, Error> {
+        let session = self.queue_session().await?;
+        session.batch_execute(&self.role.take_on()).await?;
+        Ok(session)
+    }
+}
+
+impl Scoped {
+    /// The same, for statements whose best plan depends on their values.
+    pub(super) fn with_own_plan(self) -> Self {
+        Self { settings: OWN_PLAN, ..self }
+    }
+
+    /// Sends one statement in a transaction of its own, and puts the connection back.
+    pub(super) async fn query(self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+        let statement = self.client.prepare_cached(sql).await?;
+        let begin = begin(self.tenant, self.settings);
+        let rows = round_trip(&self.client, &begin, self.client.query(&statement, values)).await?;
+        Store::put_back(self.client, &rows);
+        Ok(rows)
+    }
+
+    /// The same with a statement that answers one row at most.
+    pub(super) async fn query_opt(self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
+        Ok(self.query(sql, values).await?.pop())
+    }
+
+    /// The same with a statement that answers only how many rows it changed.
+    pub(super) async fn execute(self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
+        let statement = self.client.prepare_cached(sql).await?;
+        let begin = begin(self.tenant, self.settings);
+        round_trip(&self.client, &begin, self.client.execute(&statement, values)).await
+    }
+
+    /// A transaction of more than one statement.
+    pub(super) async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
+        let transaction = self.client.transaction().await?;
+        transaction.batch_execute(&scope(self.tenant)).await?;
+        Ok(transaction)
+    }
+}
+
+/// Sends one statement on a tenant's behalf over a connection of [`Store::scoped_session`].
+pub(super) async fn query(
+    session: &Session,
+    tenant: TenantId,
+    statement: &Statement,
+    values: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, Error> {
+    let begin = begin(tenant, "");
+    round_trip(session, &begin, session.query(statement, values)).await
+}
+
+/// Sends a statement within a transaction: all three go out before the first is answered. Of a statement that fails,
+/// `commit` undoes what it did.
+async fn round_trip<T>(
+    client: &Client,
+    begin: &str,
+    statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Error> {
+    let ((), answer, ()) = tokio::try_join!(client.batch_execute(begin), statement, client.batch_execute("commit"))?;
+    Ok(answer)
+}
+
+fn begin(tenant: TenantId, settings: &str) -> String {
+    format!("begin;{settings}{}", scope(tenant))
+}
+
+/// Says for whom a transaction speaks, until it ends.
+fn scope(tenant: TenantId) -> String {
+    #[cfg(test)]
+    if let Ok(sql) = tests::SCOPE.try_with(Clone::clone) {
+        return sql;
+    }
+    format!("set local walker.tenant = '{}'", tenant.0)
+}
+
+#[cfg(test)]
+mod tests;
