@@ -27,6 +27,7 @@ mod scene;
 mod shape;
 mod stop;
 mod tenants;
+mod terminal;
 mod tls;
 mod uploads;
 mod usage;
