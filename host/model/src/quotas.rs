@@ -16,6 +16,8 @@ pub struct Quotas {
     pub live_walkers: u64,
     /// How many of its async walkers may run at once, on all hosts together; the others wait.
     pub running_walkers: u64,
+    /// How many requests its callers may make a second, on all hosts together, and so many at once.
+    pub requests_per_second: u64,
     /// What it gets of the processors beside others who want them, too: one of twice the weight gets twice the time.
     pub weight: u64,
 }
@@ -44,6 +46,16 @@ const RUNNING_WALKERS: Limit = Limit {
 };
 const UNCOUNTED: u64 = 1_000_000;
 
+/// What its callers may ask.
+const REQUESTS_PER_SECOND: Limit = Limit {
+    name: "requests_per_second",
+    usage: "requests_per_second",
+    doc: "How many requests its callers may make a second, on all hosts together, and so many at once.",
+    // More than any host answers: nobody's requests are counted.
+    default: UNCOUNTED,
+    ceiling: UNCOUNTED,
+};
+
 /// What it gets beside others.
 const WEIGHT: Limit = Limit {
     name: "weight",
@@ -55,7 +67,7 @@ const WEIGHT: Limit = Limit {
 };
 
 /// What a tenant has beside the limits of its runs.
-const BESIDE: [&Limit; 3] = [&LIVE_WALKERS, &RUNNING_WALKERS, &WEIGHT];
+const BESIDE: [&Limit; 4] = [&LIVE_WALKERS, &RUNNING_WALKERS, &REQUESTS_PER_SECOND, &WEIGHT];
 
 impl Quotas {
     /// Where nobody says otherwise.
@@ -63,6 +75,7 @@ impl Quotas {
         limits: Limits::DEFAULT,
         live_walkers: LIVE_WALKERS.default,
         running_walkers: RUNNING_WALKERS.default,
+        requests_per_second: REQUESTS_PER_SECOND.default,
         weight: WEIGHT.default,
     };
     /// The most that quotas may be raised to, where the operator does not say otherwise.
@@ -70,6 +83,7 @@ impl Quotas {
         limits: Limits::CEILING,
         live_walkers: LIVE_WALKERS.ceiling,
         running_walkers: RUNNING_WALKERS.ceiling,
+        requests_per_second: REQUESTS_PER_SECOND.ceiling,
         weight: WEIGHT.ceiling,
     };
 
@@ -83,6 +97,7 @@ impl Quotas {
         match name {
             "live_walkers" => Some(self.live_walkers),
             "running_walkers" => Some(self.running_walkers),
+            "requests_per_second" => Some(self.requests_per_second),
             "weight" => Some(self.weight),
             name => self.limits.get(name),
         }
@@ -93,6 +108,7 @@ impl Quotas {
         match name {
             "live_walkers" => Some(&mut self.live_walkers),
             "running_walkers" => Some(&mut self.running_walkers),
+            "requests_per_second" => Some(&mut self.requests_per_second),
             "weight" => Some(&mut self.weight),
             name => self.limits.get_mut(name),
         }
@@ -106,6 +122,11 @@ impl Quotas {
     /// How many of its async walkers may run at once; `None`: as many as there are slots.
     pub fn concurrency(&self) -> Option<u32> {
         u32::try_from(self.running_walkers).ok().filter(|_| self.running_walkers < UNCOUNTED)
+    }
+
+    /// How many requests its callers may make a second; `None`: as many as they like.
+    pub fn request_rate(&self) -> Option<u32> {
+        u32::try_from(self.requests_per_second).ok().filter(|_| self.requests_per_second < UNCOUNTED)
     }
 
     /// These, with what was set for one tenant; nothing above `ceiling`, even where it was set before that was lowered.
@@ -157,6 +178,17 @@ mod tests {
             *quotas.get_mut(quota.name).expect(quota.name) = 7;
             assert_eq!(quotas.get(quota.name), Some(7), "{}", quota.name);
         }
+    }
+
+    #[test]
+    fn who_may_ask_as_much_as_a_host_answers_is_not_counted() {
+        let check = |requests_per_second: u64, expect: Option<u32>| {
+            assert_eq!(Quotas { requests_per_second, ..Quotas::DEFAULT }.request_rate(), expect);
+        };
+        check(Quotas::DEFAULT.requests_per_second, None);
+        check(u64::MAX, None);
+        check(0, Some(0));
+        check(12, Some(12));
     }
 
     #[test]

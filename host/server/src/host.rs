@@ -22,6 +22,7 @@ use crate::queue::{
     stop_cancelled, tell,
 };
 use crate::quotas::TenantQuotas;
+use crate::requests::Requests;
 use crate::runner::{Memory, Running, Turns};
 use crate::store::{self, Store, WalkerView};
 
@@ -75,6 +76,7 @@ pub struct Host {
     pub(crate) compiled: Compiled,
     pub(crate) sandbox: Sandbox,
     pub(crate) quotas: TenantQuotas,
+    pub(crate) requests: Requests,
     pub(crate) backlog: Backlog,
     pub(crate) writers: Writers,
     pub(crate) readers: Readers,
@@ -105,7 +107,7 @@ impl Host {
     /// When the database fails.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, store::Error> {
         let Parts { store, sandbox, compiled, walkers, config } = parts;
-        let lease = HostLease::register(&store).await?;
+        let lease = HostLease::register(&store, config.role).await?;
         let waiters = Waiters::default();
         let (cancels, announced) = Cancels::new();
         let host = Arc::new_cyclic(|host: &std::sync::Weak<Self>| {
@@ -121,6 +123,7 @@ impl Host {
                 identity: Identity::new(store.clone(), config.logins, config.session_lifetime),
                 catalog: Catalog::new(store.clone()),
                 quotas: TenantQuotas::new(store.clone(), config.quotas),
+                requests: Requests::default(),
                 backlog: Backlog::new(store.clone(), lease.clone()),
                 compiled,
                 sandbox,

@@ -22,6 +22,7 @@ mod order;
 mod postgres;
 mod protection;
 mod readme;
+mod requests;
 mod scene;
 mod shape;
 mod stop;

@@ -49,6 +49,10 @@ fn finished(mut document: OpenApi) -> OpenApi {
                 operation.operation_id = Some(format!("{tag}_{id}"));
             }
             let responses = &mut operation.responses.responses;
+            if responses.contains_key("401") {
+                // Whose requests are told apart by tenant, they are counted.
+                responses.extend([problem(429)]);
+            }
             if responses.contains_key("413") {
                 // Whoever reads a body reads it this way.
                 responses.extend([problem(408), problem(415)]);
@@ -240,6 +244,7 @@ mod tests {
             }
             let needs_token = operation["security"].as_array().unwrap().iter().all(|one| one["token"].is_array());
             assert!(!needs_token || responses.contains_key("401"), "{name} refuses callers without a token");
+            assert!(!needs_token || responses.contains_key("429"), "{name} counts its callers' requests");
         }
     }
 

@@ -80,6 +80,7 @@ mod tests {
 
     use super::*;
     use crate::access::{Actor, Reach};
+    use crate::config::Role;
     use crate::store::Session;
     use crate::test_postgres;
 
@@ -202,7 +203,7 @@ mod tests {
 
         settle(&store).await;
         // What was let in late: it runs, and its host is to stop it first.
-        let (late, host) = (Uuid::now_v7(), store.register_host().await.unwrap());
+        let (late, host) = (Uuid::now_v7(), store.register_host(Role::All).await.unwrap());
         let client = store.client().await.unwrap();
         let queue = "insert into queue (id, tenant_id, execute_date, owner) values ($1, $2, now(), $3)";
         client.execute(queue, &[&late, &gone.0, &host.0]).await.unwrap();

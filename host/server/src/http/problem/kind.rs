@@ -90,6 +90,7 @@ kinds! {
 
     QuotaGrants = "quota.grants", 429, "There are too many grants";
     QuotaWalkers = "quota.walkers", 429, "The tenant has too many live walkers";
+    TooManyRequests = "rate.requests", 429, "The tenant asks too often";
     TooManyAttempts = "rate.login", 429, "Passwords are tried too often";
     TooManyUploads = "limit.uploads", 429, "Too many modules come in at once";
 
