@@ -18,6 +18,8 @@ pub struct Quotas {
     pub running_walkers: u64,
     /// How many requests its callers may make a second, on all hosts together, and so many at once.
     pub requests_per_second: u64,
+    /// How many bytes it may have stored: inputs, results, output and the code of its modules.
+    pub stored_bytes: u64,
     /// What it gets of the processors beside others who want them, too: one of twice the weight gets twice the time.
     pub weight: u64,
 }
@@ -56,6 +58,17 @@ const REQUESTS_PER_SECOND: Limit = Limit {
     ceiling: UNCOUNTED,
 };
 
+/// What it may keep.
+const STORED_BYTES: Limit = Limit {
+    name: "stored_bytes",
+    usage: "stored_bytes",
+    doc: "How many bytes it may have stored: inputs, results, output and the code of its modules.",
+    // More than any database holds, and exact in JSON: nobody's bytes are counted up before something is taken in.
+    default: UNBOUNDED,
+    ceiling: UNBOUNDED,
+};
+const UNBOUNDED: u64 = 1 << 50;
+
 /// What it gets beside others.
 const WEIGHT: Limit = Limit {
     name: "weight",
@@ -67,7 +80,7 @@ const WEIGHT: Limit = Limit {
 };
 
 /// What a tenant has beside the limits of its runs.
-const BESIDE: [&Limit; 4] = [&LIVE_WALKERS, &RUNNING_WALKERS, &REQUESTS_PER_SECOND, &WEIGHT];
+const BESIDE: [&Limit; 5] = [&LIVE_WALKERS, &RUNNING_WALKERS, &REQUESTS_PER_SECOND, &STORED_BYTES, &WEIGHT];
 
 impl Quotas {
     /// Where nobody says otherwise.
@@ -76,6 +89,7 @@ impl Quotas {
         live_walkers: LIVE_WALKERS.default,
         running_walkers: RUNNING_WALKERS.default,
         requests_per_second: REQUESTS_PER_SECOND.default,
+        stored_bytes: STORED_BYTES.default,
         weight: WEIGHT.default,
     };
     /// The most that quotas may be raised to, where the operator does not say otherwise.
@@ -84,6 +98,7 @@ impl Quotas {
         live_walkers: LIVE_WALKERS.ceiling,
         running_walkers: RUNNING_WALKERS.ceiling,
         requests_per_second: REQUESTS_PER_SECOND.ceiling,
+        stored_bytes: STORED_BYTES.ceiling,
         weight: WEIGHT.ceiling,
     };
 
@@ -98,6 +113,7 @@ impl Quotas {
             "live_walkers" => Some(self.live_walkers),
             "running_walkers" => Some(self.running_walkers),
             "requests_per_second" => Some(self.requests_per_second),
+            "stored_bytes" => Some(self.stored_bytes),
             "weight" => Some(self.weight),
             name => self.limits.get(name),
         }
@@ -109,6 +125,7 @@ impl Quotas {
             "live_walkers" => Some(&mut self.live_walkers),
             "running_walkers" => Some(&mut self.running_walkers),
             "requests_per_second" => Some(&mut self.requests_per_second),
+            "stored_bytes" => Some(&mut self.stored_bytes),
             "weight" => Some(&mut self.weight),
             name => self.limits.get_mut(name),
         }
@@ -127,6 +144,11 @@ impl Quotas {
     /// How many requests its callers may make a second; `None`: as many as they like.
     pub fn request_rate(&self) -> Option<u32> {
         u32::try_from(self.requests_per_second).ok().filter(|_| self.requests_per_second < UNCOUNTED)
+    }
+
+    /// How many bytes it may have stored; `None`: as many as there is room for.
+    pub fn storage(&self) -> Option<u64> {
+        Some(self.stored_bytes).filter(|bytes| *bytes < UNBOUNDED)
     }
 
     /// These, with what was set for one tenant; nothing above `ceiling`, even where it was set before that was lowered.
@@ -189,6 +211,17 @@ mod tests {
         check(u64::MAX, None);
         check(0, Some(0));
         check(12, Some(12));
+    }
+
+    #[test]
+    fn who_may_store_more_than_there_is_room_for_is_not_counted() {
+        let check = |stored_bytes: u64, expect: Option<u64>| {
+            assert_eq!(Quotas { stored_bytes, ..Quotas::DEFAULT }.storage(), expect);
+        };
+        check(Quotas::DEFAULT.stored_bytes, None);
+        check(u64::MAX, None);
+        check(0, Some(0));
+        check(1 << 40, Some(1 << 40));
     }
 
     #[test]

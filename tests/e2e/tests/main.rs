@@ -26,6 +26,7 @@ mod requests;
 mod scene;
 mod shape;
 mod stop;
+mod storage;
 mod tenants;
 mod tls;
 mod uploads;

@@ -122,7 +122,7 @@ pub(super) fn problem(status: u16) -> (String, RefOr<utoipa::openapi::response::
     let description = match status {
         400 => "The query, a header or the body cannot be read.",
         401 => "There is no valid token, and this needs one.",
-        403 => "The token may not do this; the detail says what would.",
+        403 => "The token may not do this, or its tenant may store no more; the detail says what helps.",
         404 => "There is no such thing, or it belongs to somebody else.",
         408 => "The body came too slowly.",
         409 => "It exists already, or its state does not allow this; `code` says which.",

@@ -123,6 +123,10 @@ mod tests {
             let used = format!("insert into {table} values ($1, '2026-11-23', 1, 1, 1)");
             client.execute(&used, &[&tenant.0]).await.unwrap();
         }
+        for table in ["stored_deltas", "stored_days"] {
+            let stored = format!("insert into {table} values ($1, '2026-11-23', 1)");
+            client.execute(&stored, &[&tenant.0]).await.unwrap();
+        }
         client.execute("insert into walker_names values ($1, 'sample', $2)", &[&tenant.0, &module]).await.unwrap();
         client
             .execute("insert into lanes (tenant_id, walker, priority) values ($1, 'sample', 0)", &[&tenant.0])

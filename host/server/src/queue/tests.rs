@@ -30,6 +30,7 @@ mod control;
 mod groups;
 mod readers;
 mod retries;
+mod stored;
 mod usage;
 
 /// A store with a published module, and what a host does with it.

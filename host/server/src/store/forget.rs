@@ -2,6 +2,7 @@
 
 use walker_model::WalkerId;
 
+use super::stored::bytes_of;
 use super::{Error, Lease, Store};
 use crate::access::Actor;
 
@@ -11,17 +12,26 @@ impl Store {
         let client = self.client().await?;
         // Whoever gets the result's row, a retry or this, has the walker.
         let statement = client
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "with r as (
                     delete from results r using walkers w
                     where r.id = $1 and w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)
-                    returning r.id),
-                 w as (delete from walkers w using r where w.id = r.id),
-                 a as (delete from attempts a using r where a.id = r.id),
-                 l as (delete from logs l using r where l.id = r.id),
-                 g as (delete from grants g using r where g.walker_id = r.id)
+                    returning r.id, {results} bytes),
+                 w as (delete from walkers w using r where w.id = r.id returning {walkers} bytes),
+                 a as (delete from attempts a using r where a.id = r.id returning {attempts} bytes),
+                 l as (delete from logs l using r where l.id = r.id returning {logs} bytes),
+                 g as (delete from grants g using r where g.walker_id = r.id),
+                 s as (
+                    insert into stored_deltas (tenant_id, day, bytes)
+                    select $3, id_day($1), -sum(bytes)
+                    from (select bytes from r union all select bytes from w union all select bytes from a union all select bytes from l) gone
+                    having count(*) > 0)
                  select id from r",
-            )
+                results = bytes_of!(results),
+                walkers = bytes_of!(walkers),
+                attempts = bytes_of!(attempts),
+                logs = bytes_of!(logs),
+            ))
             .await?;
         let root = actor.readable_root();
         Ok(client.query_opt(&statement, &[&id.uuid, &id.name, &actor.tenant.0, &root]).await?.is_some())

@@ -29,6 +29,7 @@ pub(crate) mod record;
 pub(crate) mod removal;
 pub(crate) mod retention;
 mod session;
+pub(crate) mod stored;
 pub(crate) mod strays;
 pub(crate) mod tenants;
 mod tokens;

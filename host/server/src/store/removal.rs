@@ -63,11 +63,13 @@ pub(crate) async fn delete_walkers(session: &Session, tenant: TenantId) -> Resul
 }
 
 /// Whose rows go after the walkers, in this order: each before what it refers to.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 13] = [
     "idempotency_keys",
     "grants",
     "usage_deltas",
     "usage_days",
+    "stored_deltas",
+    "stored_days",
     "lanes",
     "tokens",
     "revoked_keys",

@@ -103,6 +103,7 @@ impl From<invoke::Error> for Problem {
             Error::CustomTooLarge(..) => Kind::CustomTooLarge,
             Error::Suspended => Kind::TenantSuspended,
             Error::TooManyWalkers(_) => Kind::QuotaWalkers,
+            Error::StorageFull(_) => Kind::QuotaStored,
             Error::Busy => Kind::Busy,
             Error::KeyReused => Kind::KeyReused,
             Error::KeyInProgress => Kind::KeyInProgress,
@@ -123,6 +124,7 @@ impl From<control::Error> for Problem {
             Error::IsCompleted => Kind::WalkerIsCompleted,
             Error::Suspended => Kind::TenantSuspended,
             Error::TooManyWalkers(_) => Kind::QuotaWalkers,
+            Error::StorageFull(_) => Kind::QuotaStored,
             Error::Busy => Kind::Busy,
             Error::Store(cause) => return database(cause),
             Error::Quotas(cause) => return database(cause),
@@ -143,6 +145,7 @@ impl From<modules::Error> for Problem {
             Error::Crowded(Crowded::Tenant) => Kind::TooManyUploads,
             Error::Crowded(Crowded::Host) => Kind::Busy,
             Error::Suspended => Kind::TenantSuspended,
+            Error::StorageFull(_) => Kind::QuotaStored,
             Error::Quotas(cause) => return database(cause),
             Error::Store(cause) => return database(cause),
             Error::Fault(_) => return fault(&error),
@@ -164,6 +167,7 @@ impl From<PathRejection> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quotas::StorageFull;
 
     #[test]
     fn invocations_fail_with_one_code_for_http_and_for_guests() {
@@ -183,6 +187,7 @@ mod tests {
             Error::SpawnedTooDeep(8),
             Error::CustomTooLarge(9, 8),
             Error::TooManyWalkers(8),
+            Error::StorageFull(StorageFull { stored: 9, quota: 8 }),
             Error::Quotas(std::sync::Arc::new(store::Error::Unavailable("x".into()))),
             Error::Busy,
             Error::KeyReused,
