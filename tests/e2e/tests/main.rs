@@ -3,6 +3,7 @@
 
 mod accounts;
 mod audit;
+mod callers;
 mod calls;
 mod cli;
 mod control;
