@@ -16,6 +16,10 @@ pub struct Quotas {
     pub live_walkers: u64,
     /// How many of its async walkers may run at once, on all hosts together; the others wait.
     pub running_walkers: u64,
+    /// How many requests its callers may make a second, on all hosts together, and so many at once.
+    pub requests_per_second: u64,
+    /// How many bytes it may have stored: inputs, results, output and the code of its modules.
+    pub stored_bytes: u64,
     /// What it gets of the processors beside others who want them, too: one of twice the weight gets twice the time.
     pub weight: u64,
 }
@@ -44,6 +48,27 @@ const RUNNING_WALKERS: Limit = Limit {
 };
 const UNCOUNTED: u64 = 1_000_000;
 
+/// What its callers may ask.
+const REQUESTS_PER_SECOND: Limit = Limit {
+    name: "requests_per_second",
+    usage: "requests_per_second",
+    doc: "How many requests its callers may make a second, on all hosts together, and so many at once.",
+    // More than any host answers: nobody's requests are counted.
+    default: UNCOUNTED,
+    ceiling: UNCOUNTED,
+};
+
+/// What it may keep.
+const STORED_BYTES: Limit = Limit {
+    name: "stored_bytes",
+    usage: "stored_bytes",
+    doc: "How many bytes it may have stored: inputs, results, output and the code of its modules.",
+    // More than any database holds, and exact in JSON: nobody's bytes are counted up before something is taken in.
+    default: UNBOUNDED,
+    ceiling: UNBOUNDED,
+};
+const UNBOUNDED: u64 = 1 << 50;
+
 /// What it gets beside others.
 const WEIGHT: Limit = Limit {
     name: "weight",
@@ -55,7 +80,7 @@ const WEIGHT: Limit = Limit {
 };
 
 /// What a tenant has beside the limits of its runs.
-const BESIDE: [&Limit; 3] = [&LIVE_WALKERS, &RUNNING_WALKERS, &WEIGHT];
+const BESIDE: [&Limit; 5] = [&LIVE_WALKERS, &RUNNING_WALKERS, &REQUESTS_PER_SECOND, &STORED_BYTES, &WEIGHT];
 
 impl Quotas {
     /// Where nobody says otherwise.
@@ -63,6 +88,8 @@ impl Quotas {
         limits: Limits::DEFAULT,
         live_walkers: LIVE_WALKERS.default,
         running_walkers: RUNNING_WALKERS.default,
+        requests_per_second: REQUESTS_PER_SECOND.default,
+        stored_bytes: STORED_BYTES.default,
         weight: WEIGHT.default,
     };
     /// The most that quotas may be raised to, where the operator does not say otherwise.
@@ -70,6 +97,8 @@ impl Quotas {
         limits: Limits::CEILING,
         live_walkers: LIVE_WALKERS.ceiling,
         running_walkers: RUNNING_WALKERS.ceiling,
+        requests_per_second: REQUESTS_PER_SECOND.ceiling,
+        stored_bytes: STORED_BYTES.ceiling,
         weight: WEIGHT.ceiling,
     };
 
@@ -83,6 +112,8 @@ impl Quotas {
         match name {
             "live_walkers" => Some(self.live_walkers),
             "running_walkers" => Some(self.running_walkers),
+            "requests_per_second" => Some(self.requests_per_second),
+            "stored_bytes" => Some(self.stored_bytes),
             "weight" => Some(self.weight),
             name => self.limits.get(name),
         }
@@ -93,6 +124,8 @@ impl Quotas {
         match name {
             "live_walkers" => Some(&mut self.live_walkers),
             "running_walkers" => Some(&mut self.running_walkers),
+            "requests_per_second" => Some(&mut self.requests_per_second),
+            "stored_bytes" => Some(&mut self.stored_bytes),
             "weight" => Some(&mut self.weight),
             name => self.limits.get_mut(name),
         }
@@ -106,6 +139,16 @@ impl Quotas {
     /// How many of its async walkers may run at once; `None`: as many as there are slots.
     pub fn concurrency(&self) -> Option<u32> {
         u32::try_from(self.running_walkers).ok().filter(|_| self.running_walkers < UNCOUNTED)
+    }
+
+    /// How many requests its callers may make a second; `None`: as many as they like.
+    pub fn request_rate(&self) -> Option<u32> {
+        u32::try_from(self.requests_per_second).ok().filter(|_| self.requests_per_second < UNCOUNTED)
+    }
+
+    /// How many bytes it may have stored; `None`: as many as there is room for.
+    pub fn storage(&self) -> Option<u64> {
+        Some(self.stored_bytes).filter(|bytes| *bytes < UNBOUNDED)
     }
 
     /// These, with what was set for one tenant; nothing above `ceiling`, even where it was set before that was lowered.
@@ -157,6 +200,28 @@ mod tests {
             *quotas.get_mut(quota.name).expect(quota.name) = 7;
             assert_eq!(quotas.get(quota.name), Some(7), "{}", quota.name);
         }
+    }
+
+    #[test]
+    fn who_may_ask_as_much_as_a_host_answers_is_not_counted() {
+        let check = |requests_per_second: u64, expect: Option<u32>| {
+            assert_eq!(Quotas { requests_per_second, ..Quotas::DEFAULT }.request_rate(), expect);
+        };
+        check(Quotas::DEFAULT.requests_per_second, None);
+        check(u64::MAX, None);
+        check(0, Some(0));
+        check(12, Some(12));
+    }
+
+    #[test]
+    fn who_may_store_more_than_there_is_room_for_is_not_counted() {
+        let check = |stored_bytes: u64, expect: Option<u64>| {
+            assert_eq!(Quotas { stored_bytes, ..Quotas::DEFAULT }.storage(), expect);
+        };
+        check(Quotas::DEFAULT.stored_bytes, None);
+        check(u64::MAX, None);
+        check(0, Some(0));
+        check(1 << 40, Some(1 << 40));
     }
 
     #[test]

@@ -185,6 +185,16 @@ pub enum Role {
     Runner,
 }
 
+impl Role {
+    /// Whether it answers tenants' requests.
+    pub(crate) fn serves(self) -> bool {
+        match self {
+            Self::All | Self::Api => true,
+            Self::Runner => false,
+        }
+    }
+}
+
 impl FromStr for Role {
     type Err = String;
 

@@ -12,7 +12,7 @@ use walker_model::{Status, WalkerId};
 use crate::access::Actor;
 use crate::host::Host;
 use crate::queue::Refused;
-use crate::quotas::SUSPENDED;
+use crate::quotas::{SUSPENDED, StorageFull};
 use crate::store::cancel::{CANCEL_BATCH, CancelFilter, Cancelled, Stands};
 use crate::store::lanes::Lane;
 use crate::store::{self, Lease, WalkerView};
@@ -46,6 +46,9 @@ pub enum Error {
         "the tenant may have {0} walkers pending or running at once; try again when some have ended, or have quota live_walkers raised"
     )]
     TooManyWalkers(u64),
+    /// The tenant has as much stored as it may have.
+    #[error(transparent)]
+    StorageFull(#[from] StorageFull),
     /// The database failed.
     #[error("the walker could not be changed")]
     Store(#[from] store::Error),
@@ -146,6 +149,9 @@ impl Host {
         let priority = self.store.priority(actor, id).await?.ok_or(Error::Unknown)?;
         let lane = Lane { tenant: actor.tenant, walker: id.name.clone(), priority };
         let number = self.lanes.number(&lane).await?;
+        if let Some(storage) = terms.quotas.storage() {
+            self.room_to_store::<Error>(actor.tenant, 0, storage).await?;
+        }
         // It counts again, like one that is accepted.
         let quota = terms.quotas.live_walkers;
         let room = self.backlog.admit(actor.tenant, &[id.uuid], quota).await;

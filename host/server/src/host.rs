@@ -8,7 +8,7 @@ use moka::future::Cache;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use walker_model::{Frame, WalkerId};
+use walker_model::{Frame, TenantId, WalkerId};
 use walker_sandbox::Sandbox;
 
 use crate::access::Actor;
@@ -17,11 +17,12 @@ use crate::follow::follow;
 use crate::identity::{self, Identity, WRITE_EVERY};
 use crate::modules::{Catalog, Compiled, Spool};
 use crate::queue::{
-    Backlog, Cancels, Claiming, HostLease, Lanes, Readers, Removals, Slots, Strays, Waiters, Wake, Writers,
-    add_up_usage, announce, claim_due, forget_keys, free_strays, hear, keep_size, recover, remove_tenants,
+    Backlog, Cancels, Claiming, HostLease, Lanes, NoRoom, Readers, Removals, Slots, Stored, Strays, Waiters, Wake,
+    Writers, add_up_usage, announce, claim_due, forget_keys, free_strays, hear, keep_size, recover, remove_tenants,
     stop_cancelled, tell,
 };
-use crate::quotas::TenantQuotas;
+use crate::quotas::{StorageFull, TenantQuotas};
+use crate::requests::Requests;
 use crate::runner::{Memory, Running, Turns};
 use crate::store::{self, Store, WalkerView};
 
@@ -75,7 +76,9 @@ pub struct Host {
     pub(crate) compiled: Compiled,
     pub(crate) sandbox: Sandbox,
     pub(crate) quotas: TenantQuotas,
+    pub(crate) requests: Requests,
     pub(crate) backlog: Backlog,
+    pub(crate) stored: Stored,
     pub(crate) writers: Writers,
     pub(crate) readers: Readers,
     pub(crate) slots: Slots,
@@ -105,7 +108,7 @@ impl Host {
     /// When the database fails.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, store::Error> {
         let Parts { store, sandbox, compiled, walkers, config } = parts;
-        let lease = HostLease::register(&store).await?;
+        let lease = HostLease::register(&store, config.role).await?;
         let waiters = Waiters::default();
         let (cancels, announced) = Cancels::new();
         let host = Arc::new_cyclic(|host: &std::sync::Weak<Self>| {
@@ -121,7 +124,9 @@ impl Host {
                 identity: Identity::new(store.clone(), config.logins, config.session_lifetime),
                 catalog: Catalog::new(store.clone()),
                 quotas: TenantQuotas::new(store.clone(), config.quotas),
+                requests: Requests::default(),
                 backlog: Backlog::new(store.clone(), lease.clone()),
+                stored: Stored::new(store.clone()),
                 compiled,
                 sandbox,
                 slots: Slots::new(config.slots),
@@ -145,6 +150,7 @@ impl Host {
         let mut tasks = JoinSet::new();
         tasks.spawn(host.lease.clone().keep(host.store.clone(), host.backlog.clone()));
         tasks.spawn(host.backlog.clone().follow());
+        tasks.spawn(host.stored.clone().follow());
         tasks.spawn(recover(host.store.clone(), host.lease.clone(), host.waiters.clone()));
         tasks.spawn(follow(host.clone()));
         tasks.spawn(announce(host.store.clone(), announced));
@@ -235,6 +241,20 @@ impl Host {
             let pause = (began.elapsed() / 8).clamp(FIRST_POLL, WAIT_POLL);
             drop(tokio::time::timeout(left.min(pause), waiter.ended()).await);
         }
+    }
+
+    /// Room for so many more bytes of a tenant that may store `quota` in all.
+    ///
+    /// # Errors
+    /// When there is none, or the database fails.
+    pub(crate) async fn room_to_store<E>(&self, tenant: TenantId, bytes: u64, quota: u64) -> Result<(), E>
+    where
+        E: From<StorageFull> + From<store::Error>,
+    {
+        self.stored.admit(tenant, bytes, quota).await.map_err(|refused| match refused {
+            NoRoom::Full(stored) => StorageFull { stored, quota }.into(),
+            NoRoom::Store(error) => error.into(),
+        })
     }
 
     /// Where uploads are kept while they are looked at.

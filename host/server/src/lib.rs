@@ -16,6 +16,7 @@ pub mod invoke;
 pub mod modules;
 mod queue;
 pub mod quotas;
+mod requests;
 pub mod runner;
 pub mod serve;
 pub mod shutdown;

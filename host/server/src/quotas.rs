@@ -19,6 +19,19 @@ const MOST_KNOWN: u64 = 50_000;
 pub(crate) const SUSPENDED: &str =
     "the tenant is suspended: nothing new starts until the host's operator resumes it; what there is can be read";
 
+/// What a tenant is told that wants to store more than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the tenant has {stored} bytes stored and may have {quota}; delete walkers that have ended, or have the operator lower \
+     keep_results or raise the quota stored_bytes"
+)]
+pub struct StorageFull {
+    /// What it has stored, about.
+    pub stored: u64,
+    /// What it may.
+    pub quota: u64,
+}
+
 /// What the operator decided for all tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QuotaRules {

@@ -19,9 +19,9 @@ use crate::stats::{Samples, median};
 /// Callers at once, each with a connection of its own.
 pub(crate) const CALLERS: usize = 256;
 /// How often is looked whether everything has ended.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 /// A host that takes longer has stopped working.
-const DRAIN: Duration = Duration::from_secs(120);
+pub(crate) const DRAIN: Duration = Duration::from_secs(120);
 
 /// What one round of load showed.
 struct Load {

@@ -3,6 +3,7 @@
 //! Decides only what is measured in which order, and for how long.
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
+mod authentication;
 mod bare_postgres;
 mod bare_wasmtime;
 mod canary;
@@ -159,6 +160,7 @@ async fn measure_host(plan: Plan) -> anyhow::Result<()> {
     let (folder, host) = idle::measure(plan).await?;
     let database = database::Database::of(&folder).await?;
     post::measure(plan, &host, &database).await?;
+    authentication::measure(plan, &host, &database).await?;
     let most = lifecycle::measure(plan, &host, &database).await?;
     pace::measure(plan, &host, most).await?;
     overload::measure(plan, &host, &database).await?;

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod audit;
+mod callers;
 mod calls;
 mod cli;
 mod control;
@@ -23,9 +24,11 @@ mod order;
 mod postgres;
 mod protection;
 mod readme;
+mod requests;
 mod scene;
 mod shape;
 mod stop;
+mod storage;
 mod tenants;
 mod terminal;
 mod tls;

@@ -50,6 +50,22 @@ impl EchoLater {
     }
 }
 
+/// The same, for callers without a token.
+#[walker(async, public)]
+struct OpenEchoLater {
+    /// Anything.
+    #[has(default)]
+    value: Value,
+}
+
+#[walker]
+impl OpenEchoLater {
+    #[entry]
+    fn enter(&self, _here: &Root, run: &mut Run) -> Result<()> {
+        run.report(&self.value)
+    }
+}
+
 /// Spawns one echo and calls another.
 #[walker(async)]
 struct Parent {

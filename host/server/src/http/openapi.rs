@@ -49,6 +49,10 @@ fn finished(mut document: OpenApi) -> OpenApi {
                 operation.operation_id = Some(format!("{tag}_{id}"));
             }
             let responses = &mut operation.responses.responses;
+            if responses.contains_key("401") {
+                // Whose requests are told apart by tenant, they are counted.
+                responses.extend([problem(429)]);
+            }
             if responses.contains_key("413") {
                 // Whoever reads a body reads it this way.
                 responses.extend([problem(408), problem(415)]);
@@ -118,7 +122,7 @@ pub(super) fn problem(status: u16) -> (String, RefOr<utoipa::openapi::response::
     let description = match status {
         400 => "The query, a header or the body cannot be read.",
         401 => "There is no valid token, and this needs one.",
-        403 => "The token may not do this; the detail says what would.",
+        403 => "The token may not do this, or its tenant may store no more; the detail says what helps.",
         404 => "There is no such thing, or it belongs to somebody else.",
         408 => "The body came too slowly.",
         409 => "It exists already, or its state does not allow this; `code` says which.",
@@ -240,6 +244,7 @@ mod tests {
             }
             let needs_token = operation["security"].as_array().unwrap().iter().all(|one| one["token"].is_array());
             assert!(!needs_token || responses.contains_key("401"), "{name} refuses callers without a token");
+            assert!(!needs_token || responses.contains_key("429"), "{name} counts its callers' requests");
         }
     }
 

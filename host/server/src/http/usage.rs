@@ -49,7 +49,7 @@ impl FromQuery for UsageQuery {
 }
 
 /// What a tenant used: walkers that ended, fuel, and bytes stored, by day (UTC). Exact: it is counted where results are
-/// committed.
+/// committed. And how much it has stored now.
 ///
 /// For the operator, and for the tenant's own keys with scope `read`.
 #[utoipa::path(get, path = "/tenants/{tenant}/usage", tag = "tenants", security(("token" = [])),
@@ -70,5 +70,6 @@ async fn read(
     let until = query.until.unwrap_or_else(|| Utc::now().date_naive());
     let since = query.since.unwrap_or_else(|| until.checked_sub_signed(TimeDelta::days(DEFAULT_DAYS)).unwrap_or(until));
     let days = host.store.usage(tenant, since, until).await?;
-    Ok(Json(UsageReport::new(days.into_iter().map(DayView::from).collect())))
+    let stored = host.store.stored(&[tenant]).await?.into_iter().sum();
+    Ok(Json(UsageReport::new(days.into_iter().map(DayView::from).collect(), stored)))
 }

@@ -13,7 +13,7 @@ use walker_model::{Json, Limits, NodeId, Outcome, Priority, Quotas, WalkerId};
 use crate::access::{Actor, Reach};
 use crate::host::Host;
 use crate::modules::Entry;
-use crate::quotas::SUSPENDED;
+use crate::quotas::{SUSPENDED, StorageFull};
 use crate::runner::Weight;
 use crate::store;
 use crate::store::intake::NewWalker;
@@ -121,6 +121,9 @@ pub enum Error {
         "the tenant may have {0} walkers pending or running at once; try again when some have ended, or have quota live_walkers raised"
     )]
     TooManyWalkers(u64),
+    /// The tenant has as much stored as it may have.
+    #[error(transparent)]
+    StorageFull(#[from] StorageFull),
     /// The host has no slot for a sync walker now.
     #[error("the host is busy; try again shortly")]
     Busy,
@@ -163,6 +166,7 @@ impl Error {
             Self::CustomTooLarge(..) => "custom.too_large",
             Self::Suspended => "tenant.suspended",
             Self::TooManyWalkers(_) => "quota.walkers",
+            Self::StorageFull(_) => "quota.stored_bytes",
             Self::Busy => "host.busy",
             Self::KeyReused => "idempotency.key_reused",
             Self::KeyInProgress => "idempotency.in_progress",
@@ -184,6 +188,8 @@ pub(crate) struct Ready {
     pub(crate) weight: Weight,
     /// How many live walkers its tenant may have.
     pub(crate) live_walkers: u64,
+    /// How many bytes its tenant may have stored.
+    pub(crate) storage: Option<u64>,
     /// How many of its tenant's walkers may run at once.
     pub(crate) concurrency: Option<u32>,
 }
@@ -278,6 +284,7 @@ impl Host {
             limits,
             weight: quotas.weight(),
             live_walkers: quotas.live_walkers,
+            storage: quotas.storage(),
             concurrency: quotas.concurrency(),
         })
     }

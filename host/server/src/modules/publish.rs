@@ -7,7 +7,7 @@ use walker_sandbox::AdmitError;
 
 use super::{Crowded, Place, Upload};
 use crate::host::Host;
-use crate::quotas::SUSPENDED;
+use crate::quotas::{SUSPENDED, StorageFull};
 use crate::store::modules::Published as Stored;
 use crate::store::{self, ModuleView};
 
@@ -37,6 +37,9 @@ pub enum Error {
     /// The operator has suspended the tenant.
     #[error("{SUSPENDED}")]
     Suspended,
+    /// The tenant has as much stored as it may have.
+    #[error(transparent)]
+    StorageFull(#[from] StorageFull),
     /// The database failed to say what the tenant may do.
     #[error("the tenant's quotas could not be read")]
     Quotas(#[source] Arc<store::Error>),
@@ -76,7 +79,7 @@ impl Host {
     /// Checks and compiles an upload, and makes it the active version of module `name`.
     ///
     /// # Errors
-    /// When the code is not acceptable, a walker's name is taken, or the host fails.
+    /// When the code is not acceptable, a walker's name is taken, the tenant has too much stored, or the host fails.
     pub async fn publish(
         &self,
         tenant: TenantId,
@@ -92,6 +95,11 @@ impl Host {
                 .any(|version| Some(version.version) == module.active_version && version.sha256 == sha256)
         {
             return Ok(Published { created: false, module });
+        }
+        let quotas = self.quotas.of(tenant).await.map_err(Error::Quotas)?;
+        if let Some(storage) = quotas.storage() {
+            let size = file.metadata().map_err(|error| Error::Fault(error.to_string()))?.len();
+            self.room_to_store::<Error>(tenant, size, storage).await?;
         }
         let admitted = self.compiled.admit(&place, &sha256, &file).await.map_err(|error| match error {
             AdmitError::Rejected(reason) => Error::Rejected(reason),

@@ -270,13 +270,14 @@ impl Drop for Ran {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Role;
     use crate::store::hosts;
     use crate::test_postgres;
 
     const ONE: TenantId = TenantId(1);
 
     async fn backlog(store: &Store) -> Backlog {
-        Backlog::new(store.clone(), HostLease::register(store).await.unwrap())
+        Backlog::new(store.clone(), HostLease::register(store, Role::All).await.unwrap())
     }
 
     /// Waiting rows that some other host accepted.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use super::Backlog;
+use crate::config::Role;
 use crate::store::{Error, HostId, Session, Store, hosts, within};
 
 /// How often this host says that it lives.
@@ -25,14 +26,23 @@ struct Inner {
     steady: AtomicU32,
     /// Whether the last heartbeat saw no other host.
     alone: AtomicBool,
+    /// How many hosts it saw that answer tenants' requests.
+    serving: AtomicU32,
+    role: Role,
 }
 
 impl HostLease {
     /// Enters this host.
-    pub(crate) async fn register(store: &Store) -> Result<Self, Error> {
-        let HostId(id) = store.register_host().await?;
+    pub(crate) async fn register(store: &Store, role: Role) -> Result<Self, Error> {
+        let HostId(id) = store.register_host(role).await?;
         tracing::info!(host = id, "entered as host {id}");
-        Ok(Self(Arc::new(Inner { id: AtomicI32::new(id), steady: AtomicU32::new(0), alone: AtomicBool::new(false) })))
+        Ok(Self(Arc::new(Inner {
+            id: AtomicI32::new(id),
+            steady: AtomicU32::new(0),
+            alone: AtomicBool::new(false),
+            serving: AtomicU32::new(1),
+            role,
+        })))
     }
 
     /// Its id now; another one after it was taken for dead.
@@ -49,6 +59,11 @@ impl HostLease {
     /// Whether there was no other host a heartbeat ago. One that joins is not told of waiting walkers until the next.
     pub(crate) fn is_alone(&self) -> bool {
         self.0.alone.load(Ordering::Acquire)
+    }
+
+    /// How many hosts answered tenants' requests a heartbeat ago, this one included if it does.
+    pub(crate) fn serving(&self) -> u32 {
+        self.0.serving.load(Ordering::Acquire)
     }
 
     /// Keeps the row fresh, on a connection of its own; never returns.
@@ -76,10 +91,11 @@ impl HostLease {
             None => session.insert(store.session().await?),
         };
         if let Some(hosts) = hosts::beat(session, self.id(), &backlog.running()).await? {
-            self.0.alone.store(hosts == 1, Ordering::Release);
+            self.0.alone.store(hosts.all == 1, Ordering::Release);
+            self.0.serving.store(u32::try_from(hosts.serving).unwrap_or(u32::MAX), Ordering::Release);
             self.0.steady.fetch_add(1, Ordering::AcqRel);
         } else {
-            let id = store.register_host().await?;
+            let id = store.register_host(self.0.role).await?;
             tracing::warn!(host = id.0, "this host was taken for dead, and goes on as host {}", id.0);
             self.0.id.store(id.0, Ordering::Release);
             self.0.steady.store(0, Ordering::Release);

@@ -17,6 +17,7 @@ mod removal;
 mod retention;
 mod shares;
 mod slots;
+mod stored;
 mod strays;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub(crate) use recovery::{MAX_LOSSES, recover};
 pub(crate) use removal::{Removals, remove_tenants};
 pub(crate) use retention::keep_size;
 pub(crate) use slots::{Slot, Slots};
+pub(crate) use stored::{NoRoom, Stored};
 pub(crate) use strays::{Strays, free_strays};
 pub(crate) use usage::add_up_usage;
 pub(crate) use waiters::Waiters;

@@ -80,6 +80,7 @@ mod tests {
 
     use super::*;
     use crate::access::{Actor, Reach};
+    use crate::config::Role;
     use crate::store::Session;
     use crate::test_postgres;
 
@@ -121,6 +122,10 @@ mod tests {
         for table in ["usage_deltas", "usage_days"] {
             let used = format!("insert into {table} values ($1, '2026-11-23', 1, 1, 1)");
             client.execute(&used, &[&tenant.0]).await.unwrap();
+        }
+        for table in ["stored_deltas", "stored_days"] {
+            let stored = format!("insert into {table} values ($1, '2026-11-23', 1)");
+            client.execute(&stored, &[&tenant.0]).await.unwrap();
         }
         client.execute("insert into walker_names values ($1, 'sample', $2)", &[&tenant.0, &module]).await.unwrap();
         client
@@ -202,7 +207,7 @@ mod tests {
 
         settle(&store).await;
         // What was let in late: it runs, and its host is to stop it first.
-        let (late, host) = (Uuid::now_v7(), store.register_host().await.unwrap());
+        let (late, host) = (Uuid::now_v7(), store.register_host(Role::All).await.unwrap());
         let client = store.client().await.unwrap();
         let queue = "insert into queue (id, tenant_id, execute_date, owner) values ($1, $2, now(), $3)";
         client.execute(queue, &[&late, &gone.0, &host.0]).await.unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::store::{Error, Session, Store, grants, retention as sql};
+use crate::store::{Error, Session, Store, grants, retention as sql, stored};
 
 /// How often it is looked for days to let go.
 const LOOK: Duration = Duration::from_secs(3600);
@@ -56,6 +56,7 @@ async fn let_go(store: &Store, keep_days: u16, stays: &mut Stays) -> Result<(), 
             one_day(&session, day, keep_days, stays).await?;
         }
     }
+    stored::forget_gone(&session).await?;
     grants::delete_loose(&session).await?;
     let orphans = sql::delete_orphans(&session).await?;
     if orphans > 0 {

@@ -11,6 +11,7 @@ use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Priority
 use super::lanes::Full;
 use super::{Accepted, Claiming, Concurrency, Fenced, HostLease, Lanes, Slots, Strays, Waiters, Writers, claim_due};
 use crate::access::{Actor, Reach};
+use crate::config::Role;
 use crate::modules::Catalog;
 use crate::quotas::QuotaRules;
 use crate::store::cancel::Cancelled;
@@ -29,6 +30,7 @@ mod control;
 mod groups;
 mod readers;
 mod retries;
+mod stored;
 mod usage;
 
 /// A store with a published module, and what a host does with it.
@@ -70,7 +72,7 @@ impl Scene {
             ))
             .await
             .unwrap();
-        let lease = HostLease::register(&store).await.unwrap();
+        let lease = HostLease::register(&store, Role::All).await.unwrap();
         let waiters = Waiters::default();
         let (sender, accepted) = mpsc::unbounded_channel();
         let writers = Writers::start(&store, waiters.clone(), Box::new(move |one| drop(sender.send(one))));
@@ -232,7 +234,7 @@ async fn a_dead_hosts_walker_goes_on_from_its_checkpoint_until_attempts_run_out(
     assert_eq!(attempts::sweep(&session, &failure).await.unwrap(), 1);
     assert_eq!(scene.view(lease.id).await.schedule.status, Status::Pending);
 
-    scene.lease = HostLease::register(&scene.store).await.unwrap();
+    scene.lease = HostLease::register(&scene.store, Role::All).await.unwrap();
     let again = scene.claimed(1).await.remove(0);
     assert_eq!((again.lease.id, again.lease.attempt), (lease.id, 2));
     let input = again.input.unwrap();
@@ -260,7 +262,7 @@ async fn a_host_that_leaves_hands_its_walkers_back_with_all_they_printed_and_not
         let lines = Json::of(&[serde_json::json!({"seq": 1, "at": "x", "stream": "stdout", "text": "same"})]);
         scene.writers.log(LogChunk { lease, seq: 1, lines }).await;
         assert_eq!(scene.store.leave(lease.owner).await.unwrap(), 1);
-        scene.lease = HostLease::register(&scene.store).await.unwrap();
+        scene.lease = HostLease::register(&scene.store, Role::All).await.unwrap();
         lease = scene.claimed(1).await[0].lease;
     }
     let chunks: i64 = session.query_one("select count(*) from logs", &[]).await.unwrap().get(0);

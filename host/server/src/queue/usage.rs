@@ -1,12 +1,12 @@
-//! Adds up what tenants used, so that reading it stays cheap.
+//! Adds up what tenants used and what they have stored, so that reading it stays cheap.
 //!
-//! Any host may do it; one at a time does. Counts nothing itself: the statements that end walkers do.
+//! Any host may do it; one at a time does. Counts nothing itself: the statements that store do.
 
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::store::Store;
+use crate::store::{Error, Store};
 
 /// What is not added up yet is gone through by each who asks: some thousand rows at full load.
 const EVERY: Duration = Duration::from_secs(5);
@@ -17,15 +17,14 @@ pub(crate) async fn add_up_usage(store: Store) {
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         turn.tick().await;
-        loop {
-            match store.add_up_usage().await {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "could not add up what tenants used");
-                    break;
-                }
-            }
+        if let Err(error) = add_up(&store).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "could not add up what tenants used and stored");
         }
     }
+}
+
+async fn add_up(store: &Store) -> Result<(), Error> {
+    while store.add_up_usage().await? {}
+    while store.add_up_stored().await? {}
+    Ok(())
 }

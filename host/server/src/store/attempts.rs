@@ -13,6 +13,7 @@ use walker_model::{Code, Failure, Json, Priority, WalkerId};
 use super::complete::Used;
 use super::lanes::LaneId;
 use super::lease::Leases;
+use super::stored::{bytes_of, keep};
 use super::usage::count;
 use super::{Error, Lease, Session, Store};
 use crate::access::Actor;
@@ -74,6 +75,9 @@ pub(crate) const AGAIN: &str = concat!(
         returning n.*, q.tenant_id),
      c as (",
     count!("q", "0", "sum(used_fuel)", "sum(used_bytes)"),
+    "),
+     s as (",
+    keep!("q", "used_bytes"),
     ")
      insert into attempts (id, attempt, tenant_id, root_id, host, started, code, error, failure, usage, logs)
      select id, attempt, tenant_id, root_id, owner, started, code, error, failure, usage, logs from q
@@ -211,14 +215,15 @@ impl Store {
     pub(crate) async fn retry(&self, actor: &Actor, id: &WalkerId, lane: LaneId) -> Result<bool, Error> {
         // One statement: no reader ever sees the walker without either. Who never began has no attempt to keep. The code
         // is read off the text: `->>` fails on a message that holds \u0000.
-        let sql = "with r as (
+        let sql = format!(
+            "with r as (
                     delete from results r using walkers w
                     where r.id = $1 and w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)
                       and r.status in (3, 4)
                     returning r.*),
                  a as (
                     insert into attempts (id, attempt, tenant_id, root_id, started, ended, code, error, failure, usage, logs, was_result)
-                    select id, attempt, tenant_id, root_id, executed_date, finished_at, coalesce(substring(failure::text from '^\\{\"code\":\"([a-z.]+)\"'), 'guest.error'), error,
+                    select id, attempt, tenant_id, root_id, executed_date, finished_at, coalesce(substring(failure::text from '^\\{{\"code\":\"([a-z.]+)\"'), 'guest.error'), error,
                            failure, usage, logs, true
                     from r where attempt > 0
                     on conflict (id, attempt) do update set was_result = true),
@@ -229,11 +234,16 @@ impl Store {
                             from json_array_elements(r.reports) with ordinality x(report, n) where x.n <= r.saved_reports)
                     from r where saved_reports is not null and fields is not null
                     on conflict (id) do update
-                        set attempt = excluded.attempt, fields = excluded.fields, reports = excluded.reports, saved_at = now())
+                        set attempt = excluded.attempt, fields = excluded.fields, reports = excluded.reports, saved_at = now()),
+                 s as (
+                    insert into stored_deltas (tenant_id, day, bytes)
+                    select r.tenant_id, id_day(r.id), -({unlogged}) from r)
                  insert into queue (id, tenant_id, lane, execute_date, attempt)
-                 select id, tenant_id, $5::int4, now(), attempt from r";
+                 select id, tenant_id, $5::int4, now(), attempt from r",
+            unlogged = bytes_of!(unlogged),
+        );
         let root = actor.readable_root();
         let values: [&(dyn ToSql + Sync); 5] = [&id.uuid, &id.name, &actor.tenant.0, &root, &lane.0];
-        Ok(self.scoped(actor.tenant).await?.execute(sql, &values).await? == 1)
+        Ok(self.scoped(actor.tenant).await?.execute(&sql, &values).await? == 1)
     }
 }

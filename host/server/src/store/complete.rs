@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use tokio_postgres::Statement;
 use tokio_postgres::types::Json as Sql;
 use uuid::Uuid;
 use walker_model::{Ended, Json, Outcome, Status};
 
 use super::lease::Leases;
+use super::stored::day_of;
 use super::usage::count;
 use super::{Error, Lease, Session};
 
@@ -82,6 +83,11 @@ impl ResultRow {
         }
     }
 
+    /// What it counts of what its tenant may have stored.
+    pub(crate) fn stored(&self) -> i64 {
+        self.used.bytes + self.custom.as_ref().map_or(0, Json::len) as i64
+    }
+
     /// About how large the row is.
     pub(crate) fn bytes(&self) -> usize {
         let optional = |json: &Option<Json>| json.as_ref().map_or(0, Json::len);
@@ -93,17 +99,22 @@ impl ResultRow {
 pub(crate) const COMPLETE: &str = concat!(
     "with u as materialized (
     select * from unnest($1::uuid[], $2::int4[], $3::int2[], $4::uuid[], $5::int2[], $6::int2[], $7::timestamptz[], $8::json[],
-                         $9::json[], $10::json[], $11::text[], $12::json[], $13::json[], $14::json[], $15::int4[], $16::int8[], $17::int8[])
+                         $9::json[], $10::json[], $11::text[], $12::json[], $13::json[], $14::json[], $15::int4[], $16::int8[], $17::int8[],
+                         $18::date[], $19::int8[])
         u(id, owner, attempt, root_id, status, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports,
-          used_fuel, used_bytes)),
+          used_fuel, used_bytes, day, stored)),
 d as (
     delete from queue q using u where q.id = u.id and q.owner = u.owner and q.attempt = u.attempt
     returning u.*, q.tenant_id),
 c as (
     delete from checkpoints c using d where d.saved_reports is not null and c.id = d.id),
+t as materialized (
+    select tenant_id, day, count(*) walkers, sum(used_fuel) fuel, sum(used_bytes) bytes, sum(stored) stored from d group by tenant_id, day),
 n as (",
-    count!("d", "count(*)", "sum(used_fuel)", "sum(used_bytes)"),
-    ")
+    count!("t", "sum(walkers)", "sum(fuel)", "sum(bytes)"),
+    "),
+s as (
+    insert into stored_deltas (tenant_id, day, bytes) select tenant_id, day, stored from t)
 insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports)
 select id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports from d
 returning id"
@@ -118,6 +129,8 @@ pub(crate) async fn complete(
 ) -> Result<Vec<bool>, Error> {
     let leases: Leases = rows.iter().map(|(lease, _)| *lease).collect();
     let columns = ResultColumns::of(rows.iter().map(|(_, row)| *row));
+    let days: Vec<NaiveDate> = leases.ids.iter().map(|id| day_of(*id)).collect();
+    let stored: Vec<i64> = rows.iter().map(|(_, row)| row.stored()).collect();
     let ResultColumns {
         roots,
         statuses,
@@ -155,6 +168,8 @@ pub(crate) async fn complete(
                 saved_reports,
                 used_fuel,
                 used_bytes,
+                &days,
+                &stored,
             ],
         )
         .await?;

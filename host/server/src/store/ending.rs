@@ -6,11 +6,13 @@ use tokio_postgres::types::{Json as Sql, ToSql};
 use uuid::Uuid;
 use walker_model::{Code, Failure, Status};
 
+use super::stored::keep;
 use super::usage::count;
 use super::{Error, Lease, Session, Store};
 
 /// What nobody knows is no fuel: it was cancelled before it ran, or its host is gone.
 const COUNT: &str = count!("r", "count(*)", "0", "sum(bytes)");
+const KEEP: &str = keep!("r", "bytes");
 
 /// The statement that ends what `taken` deletes from `queue q`; answers the ids. Its first four values are
 /// [`Ending::values`].
@@ -27,7 +29,8 @@ pub(super) fn ending(taken: &str) -> String {
                    json_array_length(k.reports)
             from d join walkers w on w.id = d.id left join k on k.id = d.id
             returning id, tenant_id, coalesce(octet_length(fields::text), 0) + octet_length(reports::text) bytes),
-         n as ({COUNT})
+         n as ({COUNT}),
+         s as ({KEEP})
          select id from r"
     )
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::intake::{Columns, NewWalker, is_known_walker};
 use super::keys::Key;
+use super::stored::Sums;
 use super::{Error, HostId, Session};
 
 /// What became of a group.
@@ -62,7 +63,11 @@ q as (
     insert into queue (id, tenant_id, lane, execute_date, owner, attempt, claimed_at)
     select id, tenant_id, lane, coalesce(execute_date, now()), owner, (owner is not null)::int::int2,
            case when owner is not null then now() end
-    from x)
+    from x),
+s as (
+    insert into stored_deltas (tenant_id, day, bytes)
+    select tenant_id, day, sum(bytes) from unnest($22::int4[], $23::int8[], $24::date[], $25::int8[]) s(n, tenant_id, day, bytes)
+    where n in (select n from x) group by tenant_id, day)
 select now(), array(select first from k)";
 
 /// Stores every group whose key is new or that has none; says of each what became of it.
@@ -89,6 +94,7 @@ pub(crate) async fn insert(
         owners.extend(group.walkers.iter().map(|_| group.owner.map(|host| host.0)));
     }
     let rows: Vec<&NewWalker> = in_order().flat_map(|group| group.walkers).collect();
+    let sums = Sums::of(of.iter().zip(&rows).map(|(group, row)| (*group, row.tenant, row.id, row.stored())));
     let columns = Columns::of(rows.into_iter());
     let Columns {
         ids,
@@ -110,8 +116,31 @@ pub(crate) async fn insert(
         .query_one(
             statement,
             &[
-                &numbers, &tenants, &keys, &bodies, &firsts, &of, ids, of_tenant, walkers, modules, versions, kinds,
-                nodes, roots, dates, customs, fields, lanes, &owners, depths, priorities,
+                &numbers,
+                &tenants,
+                &keys,
+                &bodies,
+                &firsts,
+                &of,
+                ids,
+                of_tenant,
+                walkers,
+                modules,
+                versions,
+                kinds,
+                nodes,
+                roots,
+                dates,
+                customs,
+                fields,
+                lanes,
+                &owners,
+                depths,
+                priorities,
+                &sums.groups,
+                &sums.tenants,
+                &sums.days,
+                &sums.bytes,
             ],
         )
         .await;

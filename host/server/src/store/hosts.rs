@@ -7,6 +7,7 @@ use tokio_postgres::types::Json as Sql;
 
 use super::ending::{Ending, cancelled, ending};
 use super::{Error, Session, Store};
+use crate::config::Role;
 
 /// One start of one host process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,8 +18,9 @@ impl Store {
     ///
     /// # Errors
     /// When Postgres cannot be reached or refuses.
-    pub async fn register_host(&self) -> Result<HostId, Error> {
-        let row = self.client().await?.query_one("insert into hosts default values returning id", &[]).await?;
+    pub async fn register_host(&self, role: Role) -> Result<HostId, Error> {
+        let sql = "insert into hosts (serves) values ($1) returning id";
+        let row = self.client().await?.query_one(sql, &[&role.serves()]).await?;
         Ok(HostId(row.get(0)))
     }
 
@@ -47,15 +49,25 @@ impl Store {
     }
 }
 
+/// The hosts that live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hosts {
+    pub(crate) all: i64,
+    /// Those that answer tenants' requests.
+    pub(crate) serving: i64,
+}
+
 /// Tells that this host lives, and how many walkers of each tenant it runs; answers how many hosts there are.
 /// `None`: it was taken for dead and must register anew.
 pub(crate) async fn beat(
     session: &Session,
     host: HostId,
     running: &HashMap<String, i64>,
-) -> Result<Option<i64>, Error> {
-    let sql = "update hosts set heartbeat = now(), running = $2 where id = $1 returning (select count(*) from hosts)";
-    Ok(session.query_opt(sql, &[&host.0, &Sql(running)]).await?.map(|row| row.get(0)))
+) -> Result<Option<Hosts>, Error> {
+    let sql = "update hosts set heartbeat = now(), running = $2 where id = $1
+               returning (select count(*) from hosts), (select count(*) from hosts where serves)";
+    let row = session.query_opt(sql, &[&host.0, &Sql(running)]).await?;
+    Ok(row.map(|row| Hosts { all: row.get(0), serving: row.get(1) }))
 }
 
 /// Takes hosts off the list whose heartbeat is older than `lease`.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use walker_model::{Json, NodeId, Priority, TenantId};
 
 use super::lanes::LaneId;
+use super::stored::{Sums, WALKER_BYTES};
 use super::{Error, HostId, Session};
 
 /// What was asked: the row that never changes.
@@ -33,6 +34,11 @@ pub(crate) struct NewWalker {
 }
 
 impl NewWalker {
+    /// What it counts of what its tenant may have stored.
+    pub(crate) fn stored(&self) -> i64 {
+        WALKER_BYTES + (self.fields.len() + self.custom.as_ref().map_or(0, Json::len)) as i64
+    }
+
     /// About how large the row is.
     pub(crate) fn bytes(&self) -> usize {
         200 + self.fields.len() + self.custom.as_ref().map_or(0, Json::len)
@@ -55,7 +61,9 @@ q as (
     insert into queue (id, tenant_id, lane, execute_date, owner, attempt, claimed_at)
     select id, tenant_id, lane, coalesce(execute_date, now()), owner, (owner is not null)::int::int2,
            case when owner is not null then now() end
-    from u)
+    from u),
+s as (
+    insert into stored_deltas (tenant_id, day, bytes) select * from unnest($16::int8[], $17::date[], $18::int8[]))
 select now()";
 
 /// Inserts all rows or none.
@@ -83,12 +91,29 @@ pub(crate) async fn insert(
         depths,
         priorities,
     } = &columns;
+    let sums = Sums::of(rows.iter().map(|(row, _)| (0, row.tenant, row.id, row.stored())));
     let inserted = session
         .query_one(
             statement,
             &[
-                ids, tenants, walkers, modules, versions, kinds, nodes, roots, dates, customs, fields, lanes, &owners,
-                depths, priorities,
+                ids,
+                tenants,
+                walkers,
+                modules,
+                versions,
+                kinds,
+                nodes,
+                roots,
+                dates,
+                customs,
+                fields,
+                lanes,
+                &owners,
+                depths,
+                priorities,
+                &sums.tenants,
+                &sums.days,
+                &sums.bytes,
             ],
         )
         .await;

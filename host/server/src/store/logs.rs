@@ -9,6 +9,7 @@ use walker_sandbox::LogLine;
 use super::grants::MAY_READ_LOGS;
 use super::lease::Leases;
 use super::read::optional;
+use super::stored::keep;
 use super::usage::count;
 use super::{Error, Lease, Session, Store};
 use crate::access::Actor;
@@ -48,9 +49,13 @@ pub(crate) const LOG: &str = concat!(
     from unnest($1::uuid[], $2::int4[], $3::int2[], $4::int4[], $5::json[]) u(id, owner, attempt, seq, lines)
     join queue q on q.id = u.id and abs(q.owner) = u.owner and q.attempt = u.attempt
     on conflict do nothing
-    returning id, octet_length(lines::text) bytes)
+    returning id, octet_length(lines::text) bytes),
+t as (select tenant_id, id, bytes from l join queue using (id)),
+s as (",
+    keep!("t", "bytes"),
+    ")
 ",
-    count!("l join queue using (id)", "0", "0", "sum(bytes)")
+    count!("t", "0", "0", "sum(bytes)")
 );
 
 /// Stores all chunks whose lease still holds.

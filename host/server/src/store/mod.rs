@@ -31,6 +31,7 @@ pub(crate) mod retention;
 mod roles;
 mod scoped;
 mod session;
+pub(crate) mod stored;
 pub(crate) mod strays;
 pub(crate) mod tenants;
 mod tokens;

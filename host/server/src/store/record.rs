@@ -5,6 +5,7 @@ use tokio_postgres::error::SqlState;
 
 use super::complete::{ResultColumns, ResultRow};
 use super::intake::{Columns, NewWalker};
+use super::stored::Sums;
 use super::usage::count;
 use super::{Error, Session};
 
@@ -21,7 +22,9 @@ w as (
     select id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, executed_date, custom, fields, depth from u),
 n as (",
     count!("u", "count(*)", "sum(used_fuel)", "sum(used_bytes)"),
-    ")
+    "),
+s as (
+    insert into stored_deltas (tenant_id, day, bytes) select * from unnest($25::int8[], $26::date[], $27::int8[]))
 insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports)
 select id, tenant_id, root_id, status, 1, http_status, executed_date, end_fields, reports, end_custom, error, failure, usage, logs, saved_reports from u"
 );
@@ -35,6 +38,8 @@ pub(crate) async fn record(
 ) -> Result<(), Error> {
     let asked = Columns::of(rows.iter().map(|(walker, _)| *walker));
     let ended = ResultColumns::of(rows.iter().map(|(_, result)| *result));
+    let stored = |(walker, result): &(&NewWalker, &ResultRow)| walker.stored() + result.stored();
+    let sums = Sums::of(rows.iter().map(|row| (0, row.0.tenant, row.0.id, stored(row))));
     let written = session
         .execute(
             statement,
@@ -63,6 +68,9 @@ pub(crate) async fn record(
                 &ended.saved_reports,
                 &ended.used_fuel,
                 &ended.used_bytes,
+                &sums.tenants,
+                &sums.days,
+                &sums.bytes,
             ],
         )
         .await;

@@ -63,12 +63,14 @@ pub(crate) async fn delete_walkers(session: &Session, tenant: TenantId) -> Resul
 }
 
 /// Whose rows go after the walkers, in this order: each before what it refers to.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 14] = [
     "checkpoints",
     "idempotency_keys",
     "grants",
     "usage_deltas",
     "usage_days",
+    "stored_deltas",
+    "stored_days",
     "lanes",
     "tokens",
     "revoked_keys",

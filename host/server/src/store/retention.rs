@@ -4,7 +4,7 @@
 
 use chrono::NaiveDate;
 
-use super::{Error, Session};
+use super::{Error, Session, stored};
 
 /// Rows in one statement: it holds locks and a snapshot for as long as it takes.
 pub(crate) const BATCH: i64 = 1_000;
@@ -184,9 +184,11 @@ pub(crate) async fn delete_of(session: &Session, day: NaiveDate, tenant: i64) ->
         deleted += row.get::<_, i64>(0) as u64;
         match row.get::<_, Option<uuid::Uuid>>(1) {
             Some(last) if row.get::<_, i64>(2) == BATCH => after = last,
-            _ => return Ok(deleted),
+            _ => break,
         }
     }
+    stored::recount(session, tenant, day, &within_day("w.id", day)).await?;
+    Ok(deleted)
 }
 
 /// Removes checkpoints whose walkers have ended: left by a statement that was sent again, and whose first copy came late.

@@ -12,7 +12,7 @@ use crate::author;
 use crate::host::Host;
 use crate::http::problem::{Kind, Problem};
 use crate::http::unread;
-use crate::identity::{Caller, DEFAULT_TENANT, Denied};
+use crate::identity::{self, Caller, DEFAULT_TENANT, Denied};
 
 /// Names the tenant of a call without a token.
 const WALKER_TENANT: HeaderName = HeaderName::from_static("walker-tenant");
@@ -24,11 +24,8 @@ impl FromRequestParts<Arc<Host>> for By {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
-        if let Some(caller) = by_token(parts, host).await? {
-            return Ok(Self(caller));
-        }
         // Whether the tenant exists is not told to somebody without a token.
-        public(&parts.headers, host).await?.map(Self).ok_or_else(|| Denied::NoToken.into())
+        Ok(Self(caller(parts, host).await?.ok_or(Denied::NoToken)?))
     }
 }
 
@@ -64,15 +61,36 @@ impl FromRequestParts<Arc<Host>> for Addressed {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
-        let caller = match by_token(parts, host).await? {
-            Some(caller) => caller,
-            None => {
-                let unknown = || Problem::new(Kind::TenantNotFound, "the Walker-Tenant header names no tenant");
-                public(&parts.headers, host).await?.ok_or_else(unknown)?
-            }
-        };
+        let unknown = || Problem::new(Kind::TenantNotFound, "the Walker-Tenant header names no tenant");
+        let caller = caller(parts, host).await?.ok_or_else(unknown)?;
         Ok(Self(caller.actor().ok_or(Denied::NoTenant)?.tenant))
     }
+}
+
+/// Who calls, if the tenant has a request left; `None`: without a token, and addresses no tenant that there is.
+async fn caller(parts: &Parts, host: &Host) -> Result<Option<Caller>, Problem> {
+    let caller = match by_token(parts, host).await? {
+        Some(caller) => Some(caller),
+        None => public(&parts.headers, host).await?,
+    };
+    if let Some(actor) = caller.as_ref().and_then(Caller::actor) {
+        take_request(actor.tenant, host).await?;
+    }
+    Ok(caller)
+}
+
+/// Takes one from the requests that the tenant may make.
+async fn take_request(tenant: TenantId, host: &Host) -> Result<(), Problem> {
+    // With the database away it may not be known how many those are; then little else can be done for it, either.
+    let Ok(quotas) = host.quotas.of(tenant).await else { return Ok(()) };
+    let Some(quota) = quotas.request_rate() else { return Ok(()) };
+    host.requests.take(tenant, quota, host.lease.serving()).map_err(|wait| {
+        let detail = format!(
+            "the tenant makes more than its {quota} requests a second; slow down, or have the host's operator raise its \
+             quota requests_per_second"
+        );
+        Problem::new(Kind::TooManyRequests, detail).retry_after(identity::seconds(wait))
+    })
 }
 
 /// Whom the token stands for; `None` without a token. A token that is not valid is never taken for none.

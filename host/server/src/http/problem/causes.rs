@@ -108,6 +108,7 @@ impl From<invoke::Error> for Problem {
             Error::CustomTooLarge(..) => Kind::CustomTooLarge,
             Error::Suspended => Kind::TenantSuspended,
             Error::TooManyWalkers(_) => Kind::QuotaWalkers,
+            Error::StorageFull(_) => Kind::QuotaStored,
             Error::Busy => Kind::Busy,
             Error::KeyReused => Kind::KeyReused,
             Error::KeyInProgress => Kind::KeyInProgress,
@@ -128,6 +129,7 @@ impl From<control::Error> for Problem {
             Error::IsCompleted => Kind::WalkerIsCompleted,
             Error::Suspended => Kind::TenantSuspended,
             Error::TooManyWalkers(_) => Kind::QuotaWalkers,
+            Error::StorageFull(_) => Kind::QuotaStored,
             Error::Busy => Kind::Busy,
             Error::Store(cause) => return database(cause),
             Error::Quotas(cause) => return database(cause),
@@ -148,6 +150,7 @@ impl From<modules::Error> for Problem {
             Error::Crowded(Crowded::Tenant) => Kind::TooManyUploads,
             Error::Crowded(Crowded::Host) => Kind::Busy,
             Error::Suspended => Kind::TenantSuspended,
+            Error::StorageFull(_) => Kind::QuotaStored,
             Error::Quotas(cause) => return database(cause),
             Error::Store(cause) => return database(cause),
             Error::Fault(_) => return fault(&error),
@@ -169,6 +172,7 @@ impl From<PathRejection> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quotas::StorageFull;
 
     #[test]
     fn invocations_fail_with_one_code_for_http_and_for_guests() {
@@ -188,6 +192,7 @@ mod tests {
             Error::SpawnedTooDeep(8),
             Error::CustomTooLarge(9, 8),
             Error::TooManyWalkers(8),
+            Error::StorageFull(StorageFull { stored: 9, quota: 8 }),
             Error::Quotas(std::sync::Arc::new(store::Error::Unavailable("x".into()))),
             Error::Busy,
             Error::KeyReused,

@@ -41,6 +41,7 @@ kinds! {
     LoginFailed = "login.failed", 401, "The login failed";
 
     ScopeMissing = "scope.missing", 403, "The token may not do this";
+    QuotaStored = "quota.stored_bytes", 403, "The tenant has too much stored";
     RoleMissing = "role.missing", 403, "The user may not do this";
     TenantSuspended = "tenant.suspended", 403, "The tenant is suspended";
     TokenUnfit = "token.wrong_kind", 403, "This needs another kind of token";
@@ -91,6 +92,7 @@ kinds! {
 
     QuotaGrants = "quota.grants", 429, "There are too many grants";
     QuotaWalkers = "quota.walkers", 429, "The tenant has too many live walkers";
+    TooManyRequests = "rate.requests", 429, "The tenant asks too often";
     TooManyAttempts = "rate.login", 429, "Passwords are tried too often";
     TooManyUploads = "limit.uploads", 429, "Too many modules come in at once";
 

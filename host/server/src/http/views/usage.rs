@@ -12,14 +12,16 @@ pub(in crate::http) struct UsageReport {
     /// The days on which anything was used, in order.
     days: Vec<DayView>,
     total: Used,
+    /// The bytes that it has stored now: inputs, results, output and the code of its modules.
+    stored_bytes: u64,
 }
 
 impl UsageReport {
-    pub(in crate::http) fn new(days: Vec<DayView>) -> Self {
+    pub(in crate::http) fn new(days: Vec<DayView>, stored_bytes: u64) -> Self {
         let sum = |of: fn(&Used) -> i64| days.iter().map(|day| of(&day.used)).fold(0, i64::saturating_add);
         let total =
             Used { walkers: sum(|used| used.walkers), fuel: sum(|used| used.fuel), bytes: sum(|used| used.bytes) };
-        Self { total, days }
+        Self { total, days, stored_bytes }
     }
 }
 

@@ -1,4 +1,5 @@
 use uuid::Uuid;
+use walker_model::TenantId;
 
 use super::*;
 use crate::store::{Changed, TenantChange};
@@ -230,4 +231,35 @@ async fn days_are_added_while_a_dump_reads() {
         "the key and both lists' indexes"
     );
     dumping.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_goes_counts_no_more_and_what_stays_does() {
+    let scene = Scene::new().await;
+    scene.walker("default", 45, Now::Ended).await;
+    scene.walker("long", 60, Now::Ended).await;
+    scene.walker("default", 60, Now::Ended).await;
+    scene.walker("default", 60, Now::Queued).await;
+    scene.walker("default", 2, Now::Ended).await;
+    // As it was counted, some of it added up already, and some never: it was stored by a host of the version before.
+    for (table, bytes) in [("stored_days", 3_000), ("stored_deltas", 200)] {
+        let sql = format!(
+            "insert into {table} select tenant_id, id_day(id), {bytes} from walkers where id_day(id) < now() - interval '10 days'
+             group by 1, 2"
+        );
+        scene.session.execute(&sql, &[]).await.unwrap();
+    }
+    let young = "insert into stored_deltas select tenant_id, id_day(id), 1003 from walkers where id_day(id) > now() - interval '10 days'";
+    scene.session.execute(young, &[]).await.unwrap();
+    let tenants = "select id from tenants where name in ('default', 'long') order by name";
+    let tenants = scene.session.query(tenants, &[]).await.unwrap();
+    let tenants: Vec<TenantId> = tenants.iter().map(|row| TenantId(row.get(0))).collect();
+    assert_eq!(scene.store.stored(&tenants).await.unwrap(), [7_403, 3_200]);
+    for _ in 0..2 {
+        scene.let_go().await;
+        // What waits, counted anew: its input and its output; and what is young.
+        assert_eq!(scene.store.stored(&tenants).await.unwrap(), [600 + 2 + 2 + 1_003, 3_200]);
+    }
+    let gone = "select count(*) from stored_days where day = ((now() - interval '45 days') at time zone 'utc')::date";
+    assert_eq!(scene.session.query_one(gone, &[]).await.unwrap().get::<_, i64>(0), 0);
 }

@@ -58,7 +58,7 @@ async fn a_limit_of_concurrency_holds_across_hosts_and_lets_the_next_in_when_one
         scene.queue(scene.walker()).await;
     }
     let first = scene.claimed(2).await;
-    let other = HostLease::register(&scene.store).await.unwrap();
+    let other = HostLease::register(&scene.store, Role::All).await.unwrap();
     let scene = Scene { lease: other, lanes: Lanes::new(scene.store.clone()), ..scene };
     let none = tokio::time::timeout(Duration::from_millis(400), scene.claimed(1)).await;
     assert!(none.is_err(), "a third one ran");
@@ -86,7 +86,7 @@ async fn a_tenants_limit_holds_for_all_of_its_walkers_and_nobody_elses() {
     let mut first = scene.claimed(8).await;
     first.retain(|claimed| claimed.tenant != stranger);
     assert_eq!(first.len(), 3, "{first:?}");
-    let other = HostLease::register(&scene.store).await.unwrap();
+    let other = HostLease::register(&scene.store, Role::All).await.unwrap();
     let scene = Scene { lease: other, lanes: Lanes::new(scene.store.clone()), ..scene };
     let none = tokio::time::timeout(Duration::from_millis(400), scene.claimed(1)).await;
     assert!(none.is_err(), "a fourth one ran");
@@ -160,6 +160,6 @@ async fn a_host_that_was_taken_for_dead_claims_nothing_until_it_knows() {
     let takes = [Take { lane: scene.lanes.number(&lane).await.unwrap(), at_most: 10 }];
     let claim = async |host| claim::claim(&session, &statement, host, &takes, Counted::Freely).await.unwrap().len();
     assert_eq!(claim(scene.lease.id()).await, 0);
-    scene.lease = HostLease::register(&scene.store).await.unwrap();
+    scene.lease = HostLease::register(&scene.store, Role::All).await.unwrap();
     assert_eq!(claim(scene.lease.id()).await, 1);
 }

@@ -111,7 +111,7 @@ async fn a_host_that_dies_or_leaves_does_not_bring_back_what_it_was_to_stop() {
     assert_eq!((view.schedule.status, view.fields.as_str()), (Status::Cancelled, "7"));
     assert_eq!(view.schedule.reports, [Json::of("early")]);
 
-    scene.lease = HostLease::register(&scene.store).await.unwrap();
+    scene.lease = HostLease::register(&scene.store, Role::All).await.unwrap();
     let left = scene.accept().await.lease;
     assert_eq!(scene.cancel(left.id).await, Cancelled::Stopping(left));
     assert_eq!(scene.store.leave(left.owner).await.unwrap(), 0);

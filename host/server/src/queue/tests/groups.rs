@@ -146,7 +146,7 @@ async fn a_key_of_a_synchronous_walker_is_kept_while_it_runs_and_free_after_its_
     assert_eq!(store.keep_key(&key, second, me).await.unwrap(), Kept::New);
     // Its host died: whoever asks runs it anew, once.
     store.client().await.unwrap().execute("delete from hosts", &[]).await.unwrap();
-    let me = HostLease::register(store).await.unwrap().id();
+    let me = HostLease::register(store, Role::All).await.unwrap().id();
     assert_eq!(store.keep_key(&scene.key(1, 2), third, me).await.unwrap(), Kept::OtherBody);
     assert_eq!(store.keep_key(&key, third, me).await.unwrap(), Kept::New);
     assert_eq!(store.keep_key(&key, first, me).await.unwrap(), Kept::Running);

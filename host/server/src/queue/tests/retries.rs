@@ -72,7 +72,7 @@ async fn failures_and_lost_hosts_are_counted_apart() {
         session.execute("delete from hosts", &[]).await.unwrap();
         assert!(ending::give_up(&session, 3, &gone).await.unwrap().is_empty(), "{lease:?}");
         assert_eq!(attempts::sweep(&session, &gone).await.unwrap(), 1);
-        scene.lease = HostLease::register(&scene.store).await.unwrap();
+        scene.lease = HostLease::register(&scene.store, Role::All).await.unwrap();
         lease = scene.claimed(1).await.remove(0).lease;
     }
     let codes: Vec<String> = scene.view(lease.id).await.run.attempts.into_iter().map(|one| one.code).collect();
