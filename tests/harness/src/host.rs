@@ -120,7 +120,12 @@ impl Host {
         })];
         let url = match tokio::time::timeout(START, listening(stdout, &mut readers)).await {
             Ok(Some(url)) => url,
-            _ => return Err(log.lock().unwrap().join("\n")),
+            _ => {
+                // To its last words.
+                drop(child.start_kill());
+                drop(tokio::time::timeout(STOP, &mut readers[0]).await);
+                return Err(log.lock().unwrap().join("\n"));
+            }
         };
         let client: Value =
             serde_json::from_slice(&std::fs::read(data_dir.path().join("client.json")).unwrap()).unwrap();
