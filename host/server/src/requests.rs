@@ -18,9 +18,22 @@ const MOST_KNOWN: u64 = 50_000;
 /// A second is all that is ever remembered.
 const FORGET: Duration = Duration::from_secs(10);
 
+/// Of what a tenant has, as many parts are for callers without a token: whoever knows no more than a tenant's name must not keep
+/// out those who belong to it.
+const FOR_ANYBODY: u32 = 2;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Asks {
+    /// Somebody who belongs to the tenant.
+    Member,
+    /// Anybody.
+    Anybody,
+}
+
 /// What each tenant has left.
 pub(crate) struct Requests<C: Clock = DefaultClock> {
-    left: Cache<TenantId, Arc<Left<C>>>,
+    left: Cache<(TenantId, Asks), Arc<Left<C>>>,
     clock: C,
 }
 
@@ -45,16 +58,24 @@ where
     }
 
     /// Takes one request of a tenant that may make `quota` a second, of which each of `hosts` gives its share, and at least
-    /// one: where that changed, the second begins anew.
+    /// one: where that changed, the second begins anew. Callers without a token get at most half of it.
     ///
     /// # Errors
     /// How long to wait when nothing is left.
-    pub(crate) fn take(&self, tenant: TenantId, quota: u32, hosts: u32) -> Result<(), Duration> {
-        let share = NonZero::new(quota / hosts.max(1)).unwrap_or(NonZero::<u32>::MIN);
-        let left = match self.left.get(&tenant) {
+    pub(crate) fn take(&self, tenant: TenantId, asks: Asks, quota: u32, hosts: u32) -> Result<(), Duration> {
+        let share = quota / hosts.max(1);
+        if asks == Asks::Anybody {
+            self.take_of((tenant, asks), share / FOR_ANYBODY)?;
+        }
+        self.take_of((tenant, Asks::Member), share)
+    }
+
+    fn take_of(&self, whose: (TenantId, Asks), share: u32) -> Result<(), Duration> {
+        let share = NonZero::new(share).unwrap_or(NonZero::<u32>::MIN);
+        let left = match self.left.get(&whose) {
             Some(left) if left.share == share => left,
             _ => {
-                let entry = self.left.entry(tenant);
+                let entry = self.left.entry(whose);
                 entry.or_insert_with_if(|| Arc::new(self.whole(share)), |left| left.share != share).into_value()
             }
         };
@@ -77,7 +98,7 @@ mod tests {
 
     /// How many of so many requests pass.
     fn passed(requests: &Requests<FakeRelativeClock>, tenant: TenantId, quota: u32, hosts: u32) -> usize {
-        (0..200).filter(|_| requests.take(tenant, quota, hosts).is_ok()).count()
+        (0..200).filter(|_| requests.take(tenant, Asks::Member, quota, hosts).is_ok()).count()
     }
 
     #[test]
@@ -85,12 +106,23 @@ mod tests {
         let clock = FakeRelativeClock::default();
         let requests = Requests::with_clock(clock.clone());
         assert_eq!(passed(&requests, ONE, 10, 1), 10);
-        assert_eq!(requests.take(ONE, 10, 1), Err(Duration::from_millis(100)));
+        assert_eq!(requests.take(ONE, Asks::Member, 10, 1), Err(Duration::from_millis(100)));
         assert_eq!(passed(&requests, TenantId(2), 7, 1), 7, "nobody else's");
         clock.advance(Duration::from_millis(100));
         assert_eq!(passed(&requests, ONE, 10, 1), 1);
         clock.advance(Duration::from_secs(60));
         assert_eq!(passed(&requests, ONE, 10, 1), 10);
+    }
+
+    #[test]
+    fn whoever_has_no_token_leaves_half_to_those_who_have() {
+        let requests = Requests::with_clock(FakeRelativeClock::default());
+        let anybody = (0..200).filter(|_| requests.take(ONE, Asks::Anybody, 10, 1).is_ok()).count();
+        assert_eq!((anybody, passed(&requests, ONE, 10, 1)), (5, 5));
+        // And has no more where the others took all.
+        let requests = Requests::with_clock(FakeRelativeClock::default());
+        assert_eq!(passed(&requests, ONE, 10, 1), 10);
+        assert!(requests.take(ONE, Asks::Anybody, 10, 1).is_err());
     }
 
     #[test]

@@ -58,6 +58,11 @@ async fn a_tenants_callers_share_what_it_may_ask_and_nobody_else_is_slowed_down(
     second().await;
     within(20, ask(&callers, 200).await);
 
+    // Whoever has no token leaves half to those who have.
+    second().await;
+    within(10, ask(&[&nobody], 200).await);
+    assert!(ask(&[&user], 200).await.0 >= 10);
+
     patch(&host, "default", json!({"requests_per_second": 100})).await.expect(200);
     within(100, ask(&callers, 300).await);
     patch(&host, "default", json!({"requests_per_second": null})).await.expect(200);

@@ -13,6 +13,7 @@ use crate::host::Host;
 use crate::http::problem::{Kind, Problem};
 use crate::http::unread;
 use crate::identity::{self, Caller, DEFAULT_TENANT, Denied};
+use crate::requests::Asks;
 
 /// Names the tenant of a call without a token.
 const WALKER_TENANT: HeaderName = HeaderName::from_static("walker-tenant");
@@ -73,18 +74,21 @@ async fn caller(parts: &Parts, host: &Host) -> Result<Option<Caller>, Problem> {
         Some(caller) => Some(caller),
         None => public(&parts.headers, host).await?,
     };
-    if let Some(actor) = caller.as_ref().and_then(Caller::actor) {
-        take_request(actor.tenant, host).await?;
+    if let Some(caller) = &caller
+        && let Some(actor) = caller.actor()
+    {
+        let asks = if caller.is_public() { Asks::Anybody } else { Asks::Member };
+        take_request(actor.tenant, asks, host).await?;
     }
     Ok(caller)
 }
 
 /// Takes one from the requests that the tenant may make.
-async fn take_request(tenant: TenantId, host: &Host) -> Result<(), Problem> {
+async fn take_request(tenant: TenantId, asks: Asks, host: &Host) -> Result<(), Problem> {
     // With the database away it may not be known how many those are; then little else can be done for it, either.
     let Ok(quotas) = host.quotas.of(tenant).await else { return Ok(()) };
     let Some(quota) = quotas.request_rate() else { return Ok(()) };
-    host.requests.take(tenant, quota, host.lease.serving()).map_err(|wait| {
+    host.requests.take(tenant, asks, quota, host.lease.serving()).map_err(|wait| {
         let detail = format!(
             "the tenant makes more than its {quota} requests a second; slow down, or have the host's operator raise its \
              quota requests_per_second"
