@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of how they are compiled. Reading and writing block the calling thread.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -107,6 +108,47 @@ impl ArtifactCache {
         written
     }
 
+    /// The digests of all that is kept, also by hosts of other versions.
+    ///
+    /// # Errors
+    /// When the folders cannot be read.
+    pub fn digests(&self) -> io::Result<BTreeSet<[u8; 32]>> {
+        let mut digests = BTreeSet::new();
+        for folder in self.folders()? {
+            for entry in fs::read_dir(folder)? {
+                digests.extend(entry?.file_name().to_str().and_then(digest));
+            }
+        }
+        Ok(digests)
+    }
+
+    /// Removes what is kept of this digest, also by hosts of other versions. Who needs it after all compiles it again.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, sha256: &[u8; 32]) -> io::Result<()> {
+        for folder in self.folders()? {
+            match fs::remove_file(folder.join(hex(sha256))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One for each engine that hosts of this data directory ever had.
+    fn folders(&self) -> io::Result<Vec<PathBuf>> {
+        let all = self.folder.parent().unwrap_or(&self.folder);
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(all)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+        Ok(folders)
+    }
+
     /// What is checked is what will be mapped: one open file, which nobody but this user can write to.
     fn open_authentic(&self, path: &Path, sha256: &[u8; 32]) -> io::Result<Artifact> {
         let strange = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
@@ -161,6 +203,15 @@ impl ArtifactCache {
     }
 }
 
+/// The digest that a file is named by.
+fn digest(name: &str) -> Option<[u8; 32]> {
+    let digits = name.as_bytes().as_chunks::<2>();
+    let (pairs, []) = digits else { return None };
+    let bytes: Option<Vec<u8>> =
+        pairs.iter().map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect();
+    bytes?.try_into().ok()
+}
+
 /// Gives all that can be read to `each`, a piece at a time.
 fn feed(mut from: Pieces<'_>, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let mut piece = vec![0; PIECE_BYTES];
@@ -203,6 +254,22 @@ mod tests {
         assert_eq!((native.as_str(), kept.layout()), ("native code", &vec![1..5, 6..9]));
         let names: Vec<_> = fs::read_dir(folder.path().join("engine")).unwrap().collect();
         assert_eq!(names.len(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn lets_go_of_what_every_version_keeps() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mine, other) = (cache(folder.path(), 1, "engine"), cache(folder.path(), 1, "older engine"));
+        for cache in [&mine, &other] {
+            cache.put(&DIGEST, &artifact()).unwrap();
+            cache.put(&[8; 32], &artifact()).unwrap();
+        }
+        fs::write(folder.path().join("engine/notes"), "not ours").unwrap();
+        assert_eq!(mine.digests().unwrap(), [DIGEST, [8; 32]].into());
+        mine.remove(&DIGEST).unwrap();
+        mine.remove(&DIGEST).unwrap();
+        assert!(mine.get(&DIGEST).is_none() && other.get(&DIGEST).is_none());
+        assert!(mine.get(&[8; 32]).is_some() && folder.path().join("engine/notes").exists());
     }
 
     #[test]

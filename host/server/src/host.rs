@@ -170,6 +170,7 @@ impl Host {
         let users = host.clone();
         tasks.spawn(async move { users.write_uses().await });
         tasks.spawn(keep_size(host.store.clone(), host.config.keep_days));
+        tasks.spawn(host.compiled.clone().keep_forgetting());
         tasks.spawn(tell(host.store.clone(), host.lease.clone(), host.wake.clone()));
         if host.runs_async() {
             let (store, lease, lanes, strays) = (&host.store, &host.lease, &host.lanes, Strays::default());

@@ -10,6 +10,7 @@ use walker_model::{Frame, TenantId};
 use walker_sandbox::{AdmitError, Admitted, Artifact, ArtifactCache, Jail, Module, Sandbox};
 
 use super::admissions::{Admissions, Crowded, Place};
+use super::forget;
 use super::upload::Spool;
 use crate::store::Store;
 
@@ -57,6 +58,11 @@ impl Compiled {
             compilations: Arc::new(Semaphore::new(COMPILATIONS)),
             resolutions: Arc::new(Semaphore::new(RESOLUTIONS)),
         }
+    }
+
+    /// Lets go of what is compiled of code that is no longer stored, for as long as this host lives; never returns.
+    pub(crate) async fn keep_forgetting(self) {
+        forget::keep_forgetting(self.store, self.disk, self.memory).await;
     }
 
     /// Where uploads are kept while they are looked at.

@@ -3,6 +3,7 @@
 mod admissions;
 mod catalog;
 mod compiled;
+mod forget;
 mod publish;
 mod upload;
 

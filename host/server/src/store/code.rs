@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 
 use deadpool_postgres::Transaction;
 
+use super::modules::digest;
 use super::{Error, Store};
 
 /// Few round trips, and nothing to speak of in memory.
@@ -45,6 +46,14 @@ pub(super) async fn keep(transaction: &Transaction<'_>, sha256: &[u8; 32], code:
 }
 
 impl Store {
+    /// Those of these digests whose code is not stored, or no longer.
+    pub(crate) async fn without_code(&self, digests: &[[u8; 32]]) -> Result<Vec<[u8; 32]>, Error> {
+        let digests: Vec<&[u8]> = digests.iter().map(<[u8; 32]>::as_slice).collect();
+        let sql = "select u.sha256 from unnest($1::bytea[]) u(sha256)
+                   where not exists (select 1 from module_code c where c.sha256 = u.sha256)";
+        self.client().await?.query(sql, &[&digests]).await?.iter().map(|row| digest(row.try_get(0)?)).collect()
+    }
+
     /// The part of a module's code that begins at byte `at`, of whatever length suits; empty at the end, `None` where no
     /// such code is kept.
     pub(crate) async fn code_piece(&self, sha256: &[u8; 32], at: u64) -> Result<Option<Vec<u8>>, Error> {
