@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Statement;
-use tokio_postgres::types::{Json as Sql, ToSql};
+use tokio_postgres::types::Json as Sql;
 use uuid::Uuid;
 use walker_model::{Code, Failure, Json, Priority, WalkerId};
 
@@ -15,7 +15,7 @@ use super::lanes::LaneId;
 use super::lease::Leases;
 use super::stored::{bytes_of, keep};
 use super::usage::count;
-use super::{Error, Lease, Session, Store};
+use super::{Error, Lease, Parameter, Session, Store};
 use crate::access::Actor;
 
 /// The attempts of `q` since somebody last retried it by hand.
@@ -205,7 +205,7 @@ impl Store {
         let sql = "select priority from walkers w
                    where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)";
         let root = actor.readable_root();
-        let values: [&(dyn ToSql + Sync); 4] = [&id.uuid, &id.name, &actor.tenant.0, &root];
+        let values: [Parameter<'_>; 4] = [&id.uuid, &id.name, &actor.tenant.0, &root];
         let row = self.scoped(actor.tenant).await?.query_opt(sql, &values).await?;
         Ok(row.map(|row| Priority::from_code(row.get(0))))
     }
@@ -243,7 +243,7 @@ impl Store {
             unlogged = bytes_of!(unlogged),
         );
         let root = actor.readable_root();
-        let values: [&(dyn ToSql + Sync); 5] = [&id.uuid, &id.name, &actor.tenant.0, &root, &lane.0];
+        let values: [Parameter<'_>; 5] = [&id.uuid, &id.name, &actor.tenant.0, &root, &lane.0];
         Ok(self.scoped(actor.tenant).await?.execute(&sql, &values).await? == 1)
     }
 }

@@ -5,11 +5,11 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_postgres::Transaction;
-use tokio_postgres::types::{Json as Sql, ToSql};
+use tokio_postgres::types::Json as Sql;
 use uuid::Uuid;
 use walker_model::{Json, TenantId};
 
-use super::{Error, Store};
+use super::{Error, Parameter, Store};
 use crate::author;
 
 /// A change that was made.
@@ -94,7 +94,7 @@ impl Store {
         before: Option<Uuid>,
         limit: u16,
     ) -> Result<Vec<Record>, Error> {
-        let (clause, value): (_, &(dyn ToSql + Sync)) = match &whose {
+        let (clause, value): (_, Parameter<'_>) = match &whose {
             Whose::Tenant(tenant) => ("tenant_id = $1", &tenant.0),
             Whose::Named(name) => ("tenant = $1", name),
         };
@@ -103,7 +103,7 @@ impl Store {
              where {clause} and ($2::timestamptz is null or at >= $2) and ($3::uuid is null or id < $3)
              order by id desc limit $4"
         );
-        let values: [&(dyn ToSql + Sync); 4] = [value, &since, &before, &i64::from(limit)];
+        let values: [Parameter<'_>; 4] = [value, &since, &before, &i64::from(limit)];
         let rows = match whose {
             Whose::Tenant(tenant) => self.scoped(tenant).await?.query(&sql, &values).await?,
             Whose::Named(_) => self.client().await?.query(&sql, &values).await?,

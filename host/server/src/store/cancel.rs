@@ -5,12 +5,11 @@
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 use walker_model::{TenantId, WalkerId};
 
 use super::ending::{Ending, cancelled, ending};
-use super::{Error, HostId, Lease, Store};
+use super::{Error, HostId, Lease, Parameter, Store};
 use crate::access::Actor;
 
 /// The channel on which hosts are told that they have something to stop; the payload is their ids.
@@ -67,7 +66,7 @@ impl Store {
     /// Cancels one walker.
     pub(crate) async fn cancel(&self, actor: &Actor, id: &WalkerId) -> Result<Cancelled, Error> {
         let root = actor.readable_root();
-        let whom: [&(dyn ToSql + Sync); 4] = [&id.uuid, &id.name, &actor.tenant.0, &root];
+        let whom: [Parameter<'_>; 4] = [&id.uuid, &id.name, &actor.tenant.0, &root];
         let failure = cancelled();
         let end = Ending::new(&failure);
         let end = end.values(&[&id.uuid, &id.name, &actor.tenant.0, &root]);
@@ -129,8 +128,7 @@ impl Store {
              order by q.id limit $6"
         );
         let root = actor.readable_root();
-        let values: [&(dyn ToSql + Sync); 6] =
-            [&actor.tenant.0, &root, &filter.name, &filter.before, &after, &CANCEL_BATCH];
+        let values: [Parameter<'_>; 6] = [&actor.tenant.0, &root, &filter.name, &filter.before, &after, &CANCEL_BATCH];
         let rows = self.scoped(actor.tenant).await?.with_own_plan().query(&sql, &values).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }

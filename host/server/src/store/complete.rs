@@ -11,7 +11,7 @@ use walker_model::{Ended, Json, Outcome, Status};
 use super::lease::Leases;
 use super::stored::day_of;
 use super::usage::count;
-use super::{Error, Lease, Session};
+use super::{Error, Lease, Parameter, Session};
 
 /// What a result row says, made from an outcome once.
 #[derive(Debug)]
@@ -131,48 +131,10 @@ pub(crate) async fn complete(
     let columns = ResultColumns::of(rows.iter().map(|(_, row)| *row));
     let days: Vec<NaiveDate> = leases.ids.iter().map(|id| day_of(*id)).collect();
     let stored: Vec<i64> = rows.iter().map(|(_, row)| row.stored()).collect();
-    let ResultColumns {
-        roots,
-        statuses,
-        https,
-        dates,
-        fields,
-        reports,
-        customs,
-        errors,
-        failures,
-        usages,
-        logs,
-        saved_reports,
-        used_fuel,
-        used_bytes,
-    } = &columns;
-    let written = session
-        .query(
-            statement,
-            &[
-                &leases.ids,
-                &leases.owners,
-                &leases.attempts,
-                roots,
-                statuses,
-                https,
-                dates,
-                fields,
-                reports,
-                customs,
-                errors,
-                failures,
-                usages,
-                logs,
-                saved_reports,
-                used_fuel,
-                used_bytes,
-                &days,
-                &stored,
-            ],
-        )
-        .await?;
+    let roots: Vec<Uuid> = rows.iter().map(|(_, row)| row.root).collect();
+    let leased: [Parameter<'_>; 4] = [&leases.ids, &leases.owners, &leases.attempts, &roots];
+    let values = [&leased[..], &columns.values(), &[&days, &stored]].concat();
+    let written = session.query(statement, &values).await?;
     let mut written: HashSet<Uuid> = written.iter().map(|row| row.get(0)).collect();
     if again && written.len() < rows.len() {
         // Those that a lost answer already wrote: this attempt has its result.
@@ -189,27 +151,25 @@ pub(crate) async fn complete(
 
 /// The rows' columns, as `unnest` takes them.
 pub(super) struct ResultColumns<'a> {
-    pub(super) roots: Vec<Uuid>,
-    pub(super) statuses: Vec<i16>,
-    pub(super) https: Vec<i16>,
-    pub(super) dates: Vec<DateTime<Utc>>,
-    pub(super) fields: Vec<Option<Sql<&'a Json>>>,
-    pub(super) reports: Vec<Sql<&'a Json>>,
-    pub(super) customs: Vec<Option<Sql<&'a Json>>>,
-    pub(super) errors: Vec<Option<&'a str>>,
-    pub(super) failures: Vec<Option<Sql<&'a Json>>>,
-    pub(super) usages: Vec<Sql<&'a Json>>,
-    pub(super) logs: Vec<Option<Sql<&'a Json>>>,
-    pub(super) saved_reports: Vec<Option<i32>>,
-    pub(super) used_fuel: Vec<i64>,
-    pub(super) used_bytes: Vec<i64>,
+    statuses: Vec<i16>,
+    https: Vec<i16>,
+    dates: Vec<DateTime<Utc>>,
+    fields: Vec<Option<Sql<&'a Json>>>,
+    reports: Vec<Sql<&'a Json>>,
+    customs: Vec<Option<Sql<&'a Json>>>,
+    errors: Vec<Option<&'a str>>,
+    failures: Vec<Option<Sql<&'a Json>>>,
+    usages: Vec<Sql<&'a Json>>,
+    logs: Vec<Option<Sql<&'a Json>>>,
+    saved_reports: Vec<Option<i32>>,
+    used_fuel: Vec<i64>,
+    used_bytes: Vec<i64>,
 }
 
 impl<'a> ResultColumns<'a> {
     pub(super) fn of(rows: impl Iterator<Item = &'a ResultRow> + Clone) -> Self {
         let optional = |json: &'a Option<Json>| json.as_ref().map(Sql);
         Self {
-            roots: rows.clone().map(|row| row.root).collect(),
             statuses: rows.clone().map(|row| row.status.code()).collect(),
             https: rows.clone().map(|row| row.http_status as i16).collect(),
             dates: rows.clone().map(|row| row.executed_date).collect(),
@@ -224,5 +184,24 @@ impl<'a> ResultColumns<'a> {
             used_fuel: rows.clone().map(|row| row.used.fuel).collect(),
             used_bytes: rows.map(|row| row.used.bytes).collect(),
         }
+    }
+
+    /// As the statements list them, from the status on.
+    pub(super) fn values(&self) -> [Parameter<'_>; 13] {
+        [
+            &self.statuses,
+            &self.https,
+            &self.dates,
+            &self.fields,
+            &self.reports,
+            &self.customs,
+            &self.errors,
+            &self.failures,
+            &self.usages,
+            &self.logs,
+            &self.saved_reports,
+            &self.used_fuel,
+            &self.used_bytes,
+        ]
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! Does not know why; how runs themselves end is in `complete`.
 
-use tokio_postgres::types::{Json as Sql, ToSql};
+use tokio_postgres::types::Json as Sql;
 use uuid::Uuid;
 use walker_model::{Code, Failure, Status};
 
 use super::stored::keep;
 use super::usage::count;
-use super::{Error, Lease, Session, Store};
+use super::{Error, Lease, Parameter, Session, Store};
 
 /// What nobody knows is no fuel: it was cancelled before it ran, or its host is gone.
 const COUNT: &str = count!("r", "count(*)", "0", "sum(bytes)");
@@ -54,8 +54,8 @@ impl<'a> Ending<'a> {
         }
     }
 
-    pub(super) fn values<'b>(&'b self, more: &[&'b (dyn ToSql + Sync)]) -> Vec<&'b (dyn ToSql + Sync)> {
-        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&self.status, &self.http_status, &self.message, &self.failure];
+    pub(super) fn values<'b>(&'b self, more: &[Parameter<'b>]) -> Vec<Parameter<'b>> {
+        let mut values: Vec<Parameter<'_>> = vec![&self.status, &self.http_status, &self.message, &self.failure];
         values.extend(more);
         values
     }

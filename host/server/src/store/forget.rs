@@ -1,10 +1,9 @@
 //! Removes all that is known of a walker: of one that has ended, when its owner asks.
 
-use tokio_postgres::types::ToSql;
 use walker_model::WalkerId;
 
 use super::stored::bytes_of;
-use super::{Error, Lease, Store};
+use super::{Error, Lease, Parameter, Store};
 use crate::access::Actor;
 
 impl Store {
@@ -32,7 +31,7 @@ impl Store {
                 logs = bytes_of!(logs),
         );
         let root = actor.readable_root();
-        let values: [&(dyn ToSql + Sync); 4] = [&id.uuid, &id.name, &actor.tenant.0, &root];
+        let values: [Parameter<'_>; 4] = [&id.uuid, &id.name, &actor.tenant.0, &root];
         Ok(self.scoped(actor.tenant).await?.query_opt(&sql, &values).await?.is_some())
     }
 

@@ -5,12 +5,11 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 use walker_model::{NodeId, TenantId, WalkerId};
 
 use super::audit::record;
-use super::{Error, Session, Store};
+use super::{Error, Parameter, Session, Store};
 use crate::access::Actor;
 
 /// What `root`, a value of a statement, was granted of a walker `w`: asked only where it is not its own.
@@ -192,7 +191,7 @@ impl Store {
              where g.tenant_id = $1 and (g.owner_root = $2 or g.reader_root = $2) and ($3::uuid is null or g.id > $3)
              order by g.id limit $4"
         );
-        let values: [&(dyn ToSql + Sync); 4] = [&actor.tenant.0, &actor.root, &after, &i64::from(limit)];
+        let values: [Parameter<'_>; 4] = [&actor.tenant.0, &actor.root, &after, &i64::from(limit)];
         let rows = self.scoped(actor.tenant).await?.query(&sql, &values).await?;
         Ok(rows.iter().map(Grant::read).collect())
     }

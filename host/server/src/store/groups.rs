@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Statement;
 use uuid::Uuid;
 
-use super::intake::{Columns, NewWalker, is_known_walker};
+use super::intake::{Columns, NewWalker, is_known_walker, new_walkers, queue_walkers};
 use super::keys::Key;
 use super::stored::Sums;
-use super::{Error, HostId, Session};
+use super::{Error, HostId, Parameter, Session};
 
 /// What became of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,40 +35,30 @@ pub(crate) struct GroupOf<'a> {
 
 /// Only groups whose key is new, and those without one, get into `walkers` and `queue`. Answers the first walkers of those
 /// whose key is new: two groups with one key may stand in the same statement.
-pub(crate) const GROUPS: &str = "
-with g as materialized (
-    select * from unnest($1::int4[], $2::int8[], $3::bytea[], $4::bytea[], $5::uuid[]) g(n, tenant_id, key_hash, body_hash, first)),
-u as materialized (
-    select * from unnest($6::int4[], $7::uuid[], $8::int8[], $9::text[], $10::int8[], $11::int4[], $12::text[], $13::uuid[], $14::uuid[],
-                         $15::timestamptz[], $16::json[], $17::json[], $18::int4[], $19::int4[], $20::int4[], $21::int2[])
-        u(n, id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, lane, owner, depth,
-          priority)),
-k as (
-    insert into idempotency_keys (tenant_id, key_hash, body_hash, walker_ids)
-    select g.tenant_id, g.key_hash, g.body_hash, i.ids
-    from g join (select n, array_agg(id) ids from u group by n) i on i.n = g.n
-    where g.key_hash is not null
-    order by g.tenant_id, g.key_hash
-    on conflict do nothing
-    returning walker_ids[1] first),
-x as materialized (
-    select u.* from g join u on u.n = g.n
-    where g.key_hash is null or g.first in (select first from k)),
-w as (
-    insert into walkers (id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, execute_date, custom, fields, depth, priority)
-    select id, tenant_id, walker, module_id, module_version, node_kind, node_id, root_id, coalesce(execute_date, now()), custom, fields,
-           depth, priority
-    from x),
-q as (
-    insert into queue (id, tenant_id, lane, execute_date, owner, attempt, claimed_at)
-    select id, tenant_id, lane, coalesce(execute_date, now()), owner, (owner is not null)::int::int2,
-           case when owner is not null then now() end
-    from x),
-s as (
-    insert into stored_deltas (tenant_id, day, bytes)
-    select tenant_id, day, sum(bytes) from unnest($22::int4[], $23::int8[], $24::date[], $25::int8[]) s(n, tenant_id, day, bytes)
-    where n in (select n from x) group by tenant_id, day)
-select now(), array(select first from k)";
+pub(crate) const GROUPS: &str = concat!(
+    "with u as materialized (",
+    new_walkers!(", $16::int4[]", ", n"),
+    "),
+     g as materialized (
+        select * from unnest($17::int4[], $18::int8[], $19::bytea[], $20::bytea[], $21::uuid[]) g(n, tenant_id, key_hash, body_hash, first)),
+     k as (
+        insert into idempotency_keys (tenant_id, key_hash, body_hash, walker_ids)
+        select g.tenant_id, g.key_hash, g.body_hash, i.ids
+        from g join (select n, array_agg(id) ids from u group by n) i on i.n = g.n
+        where g.key_hash is not null
+        order by g.tenant_id, g.key_hash
+        on conflict do nothing
+        returning walker_ids[1] first),
+     x as materialized (
+        select u.* from g join u on u.n = g.n
+        where g.key_hash is null or g.first in (select first from k)), ",
+    queue_walkers!("x"),
+    ", s as (
+        insert into stored_deltas (tenant_id, day, bytes)
+        select tenant_id, day, sum(bytes) from unnest($22::int4[], $23::int8[], $24::date[], $25::int8[]) s(n, tenant_id, day, bytes)
+        where n in (select n from x) group by tenant_id, day)
+     select now(), array(select first from k)"
+);
 
 /// Stores every group whose key is new or that has none; says of each what became of it.
 pub(crate) async fn insert(
@@ -88,62 +78,16 @@ pub(crate) async fn insert(
     let keys: Vec<Option<&[u8]>> = in_order().map(|group| group.key.map(|key| key.key_hash.as_slice())).collect();
     let bodies: Vec<Option<&[u8]>> = in_order().map(|group| group.key.map(|key| key.body_hash.as_slice())).collect();
     let firsts: Vec<Option<Uuid>> = in_order().map(first).collect();
-    let (mut of, mut owners) = (Vec::new(), Vec::new());
-    for (number, group) in (0_i32..).zip(in_order()) {
-        of.extend(group.walkers.iter().map(|_| number));
-        owners.extend(group.walkers.iter().map(|_| group.owner.map(|host| host.0)));
-    }
-    let rows: Vec<&NewWalker> = in_order().flat_map(|group| group.walkers).collect();
-    let sums = Sums::of(of.iter().zip(&rows).map(|(group, row)| (*group, row.tenant, row.id, row.stored())));
-    let columns = Columns::of(rows.into_iter());
-    let Columns {
-        ids,
-        tenants: of_tenant,
-        lanes,
-        walkers,
-        modules,
-        versions,
-        kinds,
-        nodes,
-        roots,
-        dates,
-        customs,
-        fields,
-        depths,
-        priorities,
-    } = &columns;
-    let inserted = session
-        .query_one(
-            statement,
-            &[
-                &numbers,
-                &tenants,
-                &keys,
-                &bodies,
-                &firsts,
-                &of,
-                ids,
-                of_tenant,
-                walkers,
-                modules,
-                versions,
-                kinds,
-                nodes,
-                roots,
-                dates,
-                customs,
-                fields,
-                lanes,
-                &owners,
-                depths,
-                priorities,
-                &sums.groups,
-                &sums.tenants,
-                &sums.days,
-                &sums.bytes,
-            ],
-        )
-        .await;
+    let rows = || {
+        let numbered = (0_i32..).zip(in_order());
+        numbered.flat_map(|(number, group)| group.walkers.iter().map(move |walker| (number, walker, group.owner)))
+    };
+    let of: Vec<i32> = rows().map(|(number, ..)| number).collect();
+    let columns = Columns::of(rows().map(|(_, walker, owner)| (walker, owner)));
+    let sums = Sums::of(rows().map(|(number, walker, _)| (number, walker.tenant, walker.id, walker.stored())));
+    let values: [Parameter<'_>; 10] =
+        [&of, &numbers, &tenants, &keys, &bodies, &firsts, &sums.groups, &sums.tenants, &sums.days, &sums.bytes];
+    let inserted = session.query_one(statement, &[&columns.values()[..], &values].concat()).await;
     let (now, won): (DateTime<Utc>, HashSet<Uuid>) = match inserted {
         Ok(row) => (row.get(0), row.get::<_, Vec<Uuid>>(1).into_iter().collect()),
         // Groups without a key stand there because the lost answer was a yes; what became of the others, their keys say.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Statement;
-use tokio_postgres::types::{Json as Sql, ToSql};
+use tokio_postgres::types::Json as Sql;
 use walker_model::{Json, WalkerId};
 use walker_sandbox::LogLine;
 
@@ -11,7 +11,7 @@ use super::lease::Leases;
 use super::read::optional;
 use super::stored::keep;
 use super::usage::count;
-use super::{Error, Lease, Session, Store};
+use super::{Error, Lease, Parameter, Session, Store};
 use crate::access::Actor;
 
 /// One line of a walker's output.
@@ -83,7 +83,7 @@ impl Store {
                  from walkers w left join results r on r.id = w.id
                  where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and {MAY_READ_LOGS}"
             );
-        let values: [&(dyn ToSql + Sync); 4] = [&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()];
+        let values: [Parameter<'_>; 4] = [&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()];
         let Some(row) = self.scoped(actor.tenant).await?.query_opt(&sql, &values).await? else { return Ok(None) };
         #[derive(Deserialize)]
         struct Chunk {

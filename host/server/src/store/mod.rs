@@ -44,6 +44,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
 pub use audit::{Record, Whose};
@@ -162,6 +163,9 @@ impl From<deadpool_postgres::PoolError> for Error {
         }
     }
 }
+
+/// A statement's parameter.
+type Parameter<'a> = &'a (dyn ToSql + Sync);
 
 /// The way to Postgres: pools for reads and rare writes, and the settings for connections of one's own.
 #[derive(Clone)]

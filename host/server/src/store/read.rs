@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
 use serde::Deserialize;
-use tokio_postgres::types::{Json as Sql, ToSql};
+use tokio_postgres::types::Json as Sql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 use walker_model::{Failure, Json, Limits, NodeId, Schedule, Status, TenantId, Usage, WalkerId};
 
 use super::grants::{MAY_READ, granted, may_read, with_granted};
 use super::modules::digest;
-use super::{Error, Session, Store, scoped};
+use super::{Error, Parameter, Session, Store, scoped};
 use crate::access::Actor;
 
 /// Everything there is to know about one walker.
@@ -224,7 +224,7 @@ impl Store {
                 select * from walkers w where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and {MAY_READ})
              {VIEW}"
         );
-        let values: [&(dyn ToSql + Sync); 4] = [&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()];
+        let values: [Parameter<'_>; 4] = [&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()];
         self.scoped(actor.tenant).await?.query_opt(&sql, &values).await?.as_ref().map(view).transpose()
     }
 
@@ -236,8 +236,7 @@ impl Store {
         let status = filter.status.map(Status::code);
         let root = actor.readable_root();
         let limit = i64::from(filter.limit);
-        let mut values: Vec<&(dyn ToSql + Sync)> =
-            vec![&actor.tenant.0, &filter.name, &filter.since, &filter.before, &limit];
+        let mut values: Vec<Parameter<'_>> = vec![&actor.tenant.0, &filter.name, &filter.since, &filter.before, &limit];
         // Each clause is written only where it applies, so that the planner sees which index serves.
         let mut is_granted = false;
         if let Some(root) = &root {

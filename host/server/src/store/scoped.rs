@@ -4,11 +4,10 @@
 //! Decides nothing about who may see what within a tenant; the statements do.
 
 use deadpool_postgres::Transaction;
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 use walker_model::TenantId;
 
-use super::{Error, Session, Store};
+use super::{Error, Parameter, Session, Store};
 
 /// For statements whose best plan depends on their values.
 const OWN_PLAN: &str = "set local plan_cache_mode = force_custom_plan;";
@@ -42,7 +41,7 @@ impl Scoped {
     }
 
     /// Sends one statement in a transaction of its own, and puts the connection back.
-    pub(super) async fn query(self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+    pub(super) async fn query(self, sql: &str, values: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
         let statement = self.client.prepare_cached(sql).await?;
         let begin = begin(self.tenant, self.settings);
         let rows = round_trip(&self.client, &begin, self.client.query(&statement, values)).await?;
@@ -51,12 +50,12 @@ impl Scoped {
     }
 
     /// The same with a statement that answers one row at most.
-    pub(super) async fn query_opt(self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
+    pub(super) async fn query_opt(self, sql: &str, values: &[Parameter<'_>]) -> Result<Option<Row>, Error> {
         Ok(self.query(sql, values).await?.pop())
     }
 
     /// The same with a statement that answers only how many rows it changed.
-    pub(super) async fn execute(self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
+    pub(super) async fn execute(self, sql: &str, values: &[Parameter<'_>]) -> Result<u64, Error> {
         let statement = self.client.prepare_cached(sql).await?;
         let begin = begin(self.tenant, self.settings);
         round_trip(&self.client, &begin, self.client.execute(&statement, values)).await
@@ -75,7 +74,7 @@ pub(super) async fn query(
     session: &Session,
     tenant: TenantId,
     statement: &Statement,
-    values: &[&(dyn ToSql + Sync)],
+    values: &[Parameter<'_>],
 ) -> Result<Vec<Row>, Error> {
     let begin = begin(tenant, "");
     round_trip(session, &begin, session.query(statement, values)).await
