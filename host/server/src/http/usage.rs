@@ -70,6 +70,6 @@ async fn read(
     let until = query.until.unwrap_or_else(|| Utc::now().date_naive());
     let since = query.since.unwrap_or_else(|| until.checked_sub_signed(TimeDelta::days(DEFAULT_DAYS)).unwrap_or(until));
     let days = host.store.usage(tenant, since, until).await?;
-    let stored = host.store.stored(&[tenant]).await?.into_iter().sum();
+    let stored = host.store.stored(tenant).await?;
     Ok(Json(UsageReport::new(days.into_iter().map(DayView::from).collect(), stored)))
 }

@@ -122,7 +122,7 @@ impl Stored {
             return Ok(());
         }
         let ids: Vec<TenantId> = due.iter().map(|(tenant, _)| *tenant).collect();
-        let counted = within(ANSWER_WAIT, self.store.stored(&ids)).await?;
+        let counted = within(ANSWER_WAIT, self.store.stored_by_each(&ids)).await?;
         for ((tenant, before), counted) in due.into_iter().zip(counted) {
             self.with(tenant, |known| {
                 known.counted = counted;

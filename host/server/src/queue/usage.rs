@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::store::{Error, Store};
+use crate::store::Store;
 
 /// What is not added up yet is gone through by each who asks: some thousand rows at full load.
 const EVERY: Duration = Duration::from_secs(5);
@@ -17,14 +17,8 @@ pub(crate) async fn add_up_usage(store: Store) {
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         turn.tick().await;
-        if let Err(error) = add_up(&store).await {
+        if let Err(error) = store.add_up().await {
             tracing::debug!(error = &error as &dyn std::error::Error, "could not add up what tenants used and stored");
         }
     }
-}
-
-async fn add_up(store: &Store) -> Result<(), Error> {
-    while store.add_up_usage().await? {}
-    while store.add_up_stored().await? {}
-    Ok(())
 }

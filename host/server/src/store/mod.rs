@@ -9,6 +9,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod claim;
 mod code;
 pub(crate) mod complete;
+mod deltas;
 pub(crate) mod ending;
 mod forget;
 pub(crate) mod grants;

@@ -10,7 +10,7 @@ use super::{Error, Session};
 pub(super) const TENANT_ROLE: &str = "walker_tenant";
 
 /// What speaking for tenants takes, table by table. Rows, the policies limit to the tenant's.
-const RIGHTS: [(&str, &[&str]); 19] = [
+const RIGHTS: [(&str, &[&str]); 20] = [
     ("tenants", &["select"]),
     ("users", &["select", "insert", "update", "delete"]),
     ("tokens", &["select", "insert", "delete"]),
@@ -29,6 +29,7 @@ const RIGHTS: [(&str, &[&str]); 19] = [
     ("grants", &["select", "insert", "delete"]),
     ("usage_days", &["select"]),
     ("usage_deltas", &["select", "insert"]),
+    ("stored_days", &["select"]),
     ("stored_deltas", &["select", "insert"]),
     ("audit", &["select", "insert"]),
 ];

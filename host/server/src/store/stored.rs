@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate};
+use tokio_postgres::Row;
 use uuid::Uuid;
 use walker_model::TenantId;
 
+use super::deltas::Deltas;
 use super::{Error, Session, Store};
 
 /// What a walker counts beside what was put into it: what its rows and their places in indexes were measured to take.
@@ -52,10 +54,32 @@ macro_rules! keep {
 }
 pub(super) use keep;
 
-/// Any number, the same on every host: who holds this advisory lock adds up, or counts a day anew.
-const LOCK: i64 = 0x73_746f_7265;
-/// Rows in one statement.
-const BATCH: i64 = 10_000;
+pub(super) const DELTAS: Deltas = Deltas {
+    // Held also by who counts a day anew.
+    lock: 0x73_746f_7265,
+    add_up: "with gone as (
+            delete from stored_deltas where ctid = any(array(select ctid from stored_deltas limit $1))
+            returning tenant_id, day, bytes),
+        added as (
+            insert into stored_days as d (tenant_id, day, bytes)
+            select tenant_id, day, sum(bytes) from gone group by tenant_id, day
+            on conflict on constraint stored_days_pkey do update set bytes = d.bytes + excluded.bytes)
+        select count(*) from gone",
+};
+
+/// One statement: what is being added up is seen on one side or on the other. A day below nothing is one on which
+/// something was stored before it was counted, and forgotten since.
+const STORED: &str = "
+    with d as (
+        select tenant_id, greatest(sum(bytes), 0) bytes
+        from (select * from stored_days where tenant_id = any($1)
+              union all select * from stored_deltas where tenant_id = any($1)) u
+        group by tenant_id, day)
+    select (coalesce((select sum(d.bytes) from d where d.tenant_id = t.id), 0)
+          + coalesce((select sum(code_bytes(v.sha256)) from (
+                select distinct v.sha256 from module_versions v join modules m on m.id = v.module_id
+                where m.tenant_id = t.id) v), 0))::int8
+    from unnest($1::int8[]) with ordinality t(id, n) order by n";
 
 /// The day whose partitions hold a walker; SQL calls it `id_day`.
 pub(super) fn day_of(id: Uuid) -> NaiveDate {
@@ -87,58 +111,26 @@ impl Sums {
 }
 
 impl Store {
-    /// What each of these tenants has stored: walkers with their results and output, and the code of its modules.
+    /// What a tenant has stored: walkers with their results and output, and the code of its modules; in bytes.
     ///
     /// # Errors
     /// When Postgres cannot be reached or refuses.
-    pub async fn stored(&self, tenants: &[TenantId]) -> Result<Vec<u64>, Error> {
-        let client = self.client().await?;
-        // One statement: what is being added up is seen on one side or on the other. A day below nothing is one on which
-        // something was stored before it was counted, and forgotten since. The code lies outside its rows: its length is
-        // known without reading it.
-        let statement = client
-            .prepare_cached(
-                "with d as (
-                    select tenant_id, greatest(sum(bytes), 0) bytes
-                    from (select * from stored_days where tenant_id = any($1)
-                          union all select * from stored_deltas where tenant_id = any($1)) u
-                    group by tenant_id, day)
-                 select (coalesce((select sum(d.bytes) from d where d.tenant_id = t.id), 0)
-                       + coalesce((select sum(octet_length(c.code)) from module_code c where c.sha256 in (
-                             select v.sha256 from module_versions v join modules m on m.id = v.module_id
-                             where m.tenant_id = t.id)), 0))::int8
-                 from unnest($1::int8[]) with ordinality t(id, n) order by n",
-            )
-            .await?;
-        let ids: Vec<i64> = tenants.iter().map(|tenant| tenant.0).collect();
-        let rows = client.query(&statement, &[&ids]).await?;
-        Ok(rows.iter().map(|row| u64::try_from(row.get::<_, i64>(0)).unwrap_or(0)).collect())
+    pub async fn stored(&self, tenant: TenantId) -> Result<u64, Error> {
+        let rows = self.scoped(tenant).await?.query(STORED, &[&vec![tenant.0]]).await?;
+        Ok(rows.iter().map(bytes).sum())
     }
 
-    /// Adds a batch up; one host at a time. `true`: there may be more.
-    pub(crate) async fn add_up_stored(&self) -> Result<bool, Error> {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
-        let mine: bool = transaction.query_one("select pg_try_advisory_xact_lock($1)", &[&LOCK]).await?.get(0);
-        if !mine {
-            return Ok(false);
-        }
-        let row = transaction
-            .query_one(
-                "with gone as (
-                    delete from stored_deltas where ctid = any(array(select ctid from stored_deltas limit $1))
-                    returning tenant_id, day, bytes),
-                 added as (
-                    insert into stored_days as d (tenant_id, day, bytes)
-                    select tenant_id, day, sum(bytes) from gone group by tenant_id, day
-                    on conflict on constraint stored_days_pkey do update set bytes = d.bytes + excluded.bytes)
-                 select count(*) from gone",
-                &[&BATCH],
-            )
-            .await?;
-        transaction.commit().await?;
-        Ok(row.get::<_, i64>(0) == BATCH)
+    /// The same of each of these tenants, for the host itself.
+    pub(crate) async fn stored_by_each(&self, tenants: &[TenantId]) -> Result<Vec<u64>, Error> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(STORED).await?;
+        let ids: Vec<i64> = tenants.iter().map(|tenant| tenant.0).collect();
+        Ok(client.query(&statement, &[&ids]).await?.iter().map(bytes).collect())
     }
+}
+
+fn bytes(row: &Row) -> u64 {
+    u64::try_from(row.get::<_, i64>(0)).unwrap_or(0)
 }
 
 /// Counts anew what is left of a tenant's day after most of it was deleted. `within_day` bounds `w.id`.
@@ -159,7 +151,7 @@ pub(super) async fn recount(session: &Session, tenant: i64, day: NaiveDate, with
         logs = bytes_of!(logs),
     );
     // Nobody adds up meanwhile: then what this statement sees is counted by it, and what it does not see stays appended.
-    session.batch_execute(&format!("begin; select pg_advisory_xact_lock({LOCK})")).await?;
+    session.batch_execute(&format!("begin; select pg_advisory_xact_lock({})", DELTAS.lock)).await?;
     session.execute(&sql, &[&tenant, &day]).await?;
     Ok(session.batch_execute("commit").await?)
 }

@@ -5,6 +5,7 @@
 use chrono::NaiveDate;
 use walker_model::TenantId;
 
+use super::deltas::Deltas;
 use super::{Error, Store};
 
 /// What is appended for the rows of `$of`, which have `tenant_id`. Part of the statement that commits them, so that what
@@ -27,10 +28,18 @@ macro_rules! count {
 }
 pub(super) use count;
 
-/// Any number, the same on every host: who holds this advisory lock adds up.
-const LOCK: i64 = 0x75_7361_6765;
-/// Rows in one statement.
-const BATCH: i64 = 10_000;
+pub(super) const DELTAS: Deltas = Deltas {
+    lock: 0x75_7361_6765,
+    add_up: "with gone as (
+            delete from usage_deltas where ctid = any(array(select ctid from usage_deltas limit $1))
+            returning tenant_id, day, walkers, fuel, bytes),
+        added as (
+            insert into usage_days as d (tenant_id, day, walkers, fuel, bytes)
+            select tenant_id, day, sum(walkers), sum(fuel), sum(bytes) from gone group by tenant_id, day
+            on conflict on constraint usage_days_pkey do update
+                set walkers = d.walkers + excluded.walkers, fuel = d.fuel + excluded.fuel, bytes = d.bytes + excluded.bytes)
+        select count(*) from gone",
+};
 
 /// What a tenant used in a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,31 +79,5 @@ impl Store {
             bytes: row.get(3),
         };
         Ok(rows.iter().map(read).collect())
-    }
-
-    /// Adds a batch up; one host at a time. `true`: there may be more.
-    pub(crate) async fn add_up_usage(&self) -> Result<bool, Error> {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
-        let mine: bool = transaction.query_one("select pg_try_advisory_xact_lock($1)", &[&LOCK]).await?.get(0);
-        if !mine {
-            return Ok(false);
-        }
-        let row = transaction
-            .query_one(
-                "with gone as (
-                    delete from usage_deltas where ctid = any(array(select ctid from usage_deltas limit $1))
-                    returning tenant_id, day, walkers, fuel, bytes),
-                 added as (
-                    insert into usage_days as d (tenant_id, day, walkers, fuel, bytes)
-                    select tenant_id, day, sum(walkers), sum(fuel), sum(bytes) from gone group by tenant_id, day
-                    on conflict on constraint usage_days_pkey do update
-                        set walkers = d.walkers + excluded.walkers, fuel = d.fuel + excluded.fuel, bytes = d.bytes + excluded.bytes)
-                 select count(*) from gone",
-                &[&BATCH],
-            )
-            .await?;
-        transaction.commit().await?;
-        Ok(row.get::<_, i64>(0) == BATCH)
     }
 }

@@ -254,11 +254,11 @@ async fn what_goes_counts_no_more_and_what_stays_does() {
     let tenants = "select id from tenants where name in ('default', 'long') order by name";
     let tenants = scene.session.query(tenants, &[]).await.unwrap();
     let tenants: Vec<TenantId> = tenants.iter().map(|row| TenantId(row.get(0))).collect();
-    assert_eq!(scene.store.stored(&tenants).await.unwrap(), [7_403, 3_200]);
+    assert_eq!(scene.store.stored_by_each(&tenants).await.unwrap(), [7_403, 3_200]);
     for _ in 0..2 {
         scene.let_go().await;
         // What waits, counted anew: its input and its output; and what is young.
-        assert_eq!(scene.store.stored(&tenants).await.unwrap(), [600 + 2 + 2 + 1_003, 3_200]);
+        assert_eq!(scene.store.stored_by_each(&tenants).await.unwrap(), [600 + 2 + 2 + 1_003, 3_200]);
     }
     let gone = "select count(*) from stored_days where day = ((now() - interval '45 days') at time zone 'utc')::date";
     assert_eq!(scene.session.query_one(gone, &[]).await.unwrap().get::<_, i64>(0), 0);

@@ -13,7 +13,7 @@ impl Scene {
     /// What is counted for its tenant, which is what there is.
     async fn counted(&self) -> u64 {
         let tenant = self.actor.tenant;
-        let counted = self.store.stored(&[tenant]).await.unwrap()[0];
+        let counted = self.store.stored(tenant).await.unwrap();
         assert_eq!(counted, gone_through(&self.store, tenant).await);
         counted
     }
@@ -62,9 +62,9 @@ async fn what_is_accepted_counts_once_and_until_it_is_forgotten() {
     let others = other.stored() as u64;
     scene.writers.accept(other, None).await.unwrap();
     let both = [TenantId(scene.actor.tenant.0 + 1), scene.actor.tenant];
-    assert_eq!(scene.store.stored(&both).await.unwrap(), [others, scene.counted().await]);
+    assert_eq!(scene.store.stored_by_each(&both).await.unwrap(), [others, scene.counted().await]);
 
-    while scene.store.add_up_stored().await.unwrap() {}
+    scene.store.add_up().await.unwrap();
     let left = "select (select count(*) from stored_deltas), (select count(*) from stored_days)";
     let left = session.query_one(left, &[]).await.unwrap();
     assert_eq!((left.get::<_, i64>(0), left.get::<_, i64>(1)), (0, 2));
@@ -152,5 +152,5 @@ async fn the_code_of_modules_counts_once_for_each_tenant_that_published_it() {
                     v as (insert into module_versions select $1, n, sha256, '[]' from c, generate_series(7, 9) n)
                select 1";
     client.execute(sql, &[&scene.module_id, &b"0123456789".as_slice()]).await.unwrap();
-    assert_eq!(scene.store.stored(&[scene.actor.tenant, TenantId(99)]).await.unwrap(), [10, 0]);
+    assert_eq!(scene.store.stored_by_each(&[scene.actor.tenant, TenantId(99)]).await.unwrap(), [10, 0]);
 }

@@ -77,6 +77,7 @@ impl Scene {
             .await
             .unwrap();
         client.execute("insert into usage_days values ($1, $2, 1, 1, 1)", &[&tenant.id.0, &DAY]).await.unwrap();
+        client.execute("insert into stored_days values ($1, $2, 1)", &[&tenant.id.0, &DAY]).await.unwrap();
         let mut walkers = Vec::new();
         for status in [None, None, Some(3_i16), Some(2)] {
             let id = WalkerId::new("sample");
@@ -135,6 +136,7 @@ impl Scene {
             ("users", !store.users(tenant, None, 10).await.unwrap().is_empty()),
             ("keys", !store.keys(tenant, None, 10).await.unwrap().is_empty()),
             ("usage", !store.usage(tenant, DAY, DAY).await.unwrap().is_empty()),
+            ("stored", store.stored(tenant).await.unwrap() > 0),
             ("live", !all_cancelled.is_empty()),
             ("cancel", cancelled == Cancelled::Ended),
             ("cancel_all", !store.cancel_all(tenant, &ids, Some(Stands::Pending)).await.unwrap().ended.is_empty()),
