@@ -12,7 +12,7 @@ use wasi_preview1_component_adapter_provider::{
 use crate::scene::{self, keys};
 
 /// Other bytes that mean the same: a custom section, which both forms of WebAssembly may end with.
-fn marked(mut code: Vec<u8>, mark: u8) -> Vec<u8> {
+pub(crate) fn marked(mut code: Vec<u8>, mark: u8) -> Vec<u8> {
     code.extend([0, 3, 1, b'm', mark]);
     code
 }

@@ -1,5 +1,6 @@
 //! Tenants' life: suspended and resumed, and deleted with everything of them.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -9,6 +10,7 @@ use walker_harness::{Answer, Client, Host, module};
 
 use crate::control::{saved, two_hosts};
 use crate::identity::{is_revoked, key};
+use crate::modules::marked;
 
 /// How late a host may learn of what another was told.
 const KNOWN_WITHIN: Duration = Duration::from_secs(5);
@@ -151,6 +153,13 @@ async fn rows(database: &str, tenant: i64) -> Vec<(String, i64)> {
     rows
 }
 
+/// The file of what a host has compiled of this code.
+fn compiled(host: &Host, sha256: &str) -> PathBuf {
+    let engines = std::fs::read_dir(host.data_dir().join("compiled")).unwrap();
+    let mut files = engines.map(|engine| engine.unwrap().path().join(sha256));
+    files.find(|file| file.exists()).expect("it is compiled when it is published")
+}
+
 #[tokio::test]
 async fn a_deleted_tenant_is_gone_with_everything_of_it_even_if_a_host_dies_on_the_way() {
     let (mut one, other, _) = two_hosts(&[]).await;
@@ -176,6 +185,9 @@ async fn a_deleted_tenant_is_gone_with_everything_of_it_even_if_a_host_dies_on_t
     });
     let keyed = there.request(Method::POST, "/walker/sample").header("Idempotency-Key", "k").json(&json!({}));
     there.send(keyed).await.expect(200);
+    // What nobody else has.
+    let published = there.put_module("seed", marked(module("seed"), 1)).await.expect(201);
+    let compiled = compiled(&other, published["module"]["versions"][0]["sha256"].as_str().unwrap());
     let database = one.options().database_url.clone().unwrap();
     let (client, connection) = tokio_postgres::connect(&database, NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -207,6 +219,10 @@ async fn a_deleted_tenant_is_gone_with_everything_of_it_even_if_a_host_dies_on_t
         assert!(began.elapsed() < Duration::from_secs(60), "it is still there: {:?}", rows(&database, id).await);
     }
     assert_eq!(rows(&database, id).await, []);
+    while compiled.exists() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{} is still there", compiled.display());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     // The other tenant has all of its own, and the name is free.
     assert_eq!(
         Client::new(&other.url, one.client.token()).run("sample", &json!({})).await["schedule"]["status"],

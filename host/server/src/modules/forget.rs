@@ -6,19 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use walker_sandbox::{ArtifactCache, Module};
 
 use crate::store::{Error, Store};
 
-/// How often it is looked for.
-const LOOK: Duration = Duration::from_secs(3600);
-/// After the start, when there is more urgent work.
-const FIRST_LOOK: Duration = Duration::from_secs(90);
+/// How often it is looked for: one look-up in an index for each compiled module.
+const EVERY: Duration = Duration::from_secs(15);
 
 /// Does it for as long as this host lives; never returns.
 pub(super) async fn keep_forgetting(store: Store, disk: Arc<ArtifactCache>, memory: Cache<[u8; 32], Module>) {
-    let mut turn = tokio::time::interval_at(Instant::now() + FIRST_LOOK, LOOK);
+    let mut turn = tokio::time::interval(EVERY);
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         turn.tick().await;
@@ -28,9 +26,15 @@ pub(super) async fn keep_forgetting(store: Store, disk: Arc<ArtifactCache>, memo
                     memory.invalidate(&digest).await;
                 }
             }
+            Err(error) if error.is_unavailable() => {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "could not look for compiled modules that nobody has"
+                );
+            }
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "could not let go of compiled modules that nobody has any more; trying again in an hour"
+                "could not let go of compiled modules that nobody has any more; trying again"
             ),
         }
     }
@@ -39,6 +43,9 @@ pub(super) async fn keep_forgetting(store: Store, disk: Arc<ArtifactCache>, memo
 /// One turn; answers what is gone. What is being published at this very moment may be among it, and is compiled again.
 async fn forget(store: &Store, disk: &Arc<ArtifactCache>) -> Result<Vec<[u8; 32]>, Error> {
     let kept = blocking(disk, |disk| disk.digests()).await?;
+    if kept.is_empty() {
+        return Ok(Vec::new());
+    }
     let gone = store.without_code(&Vec::from_iter(kept)).await?;
     let remove = gone.clone();
     blocking(disk, move |disk| remove.iter().try_for_each(|digest| disk.remove(digest))).await?;
