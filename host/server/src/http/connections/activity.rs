@@ -13,6 +13,7 @@ pub(super) struct Activity {
     is_blocked: AtomicBool,
     taken: AtomicU64,
     has_unread: AtomicBool,
+    is_closing: AtomicBool,
 }
 
 /// What a connection waits for.
@@ -26,6 +27,8 @@ pub(super) enum Phase {
     Blocked(u64),
     /// The next request.
     Idle,
+    /// The client must read the last answer and end; how long it may take, whoever closes decides.
+    Closing,
 }
 
 impl Activity {
@@ -37,11 +40,14 @@ impl Activity {
             is_blocked: AtomicBool::new(false),
             taken: AtomicU64::new(0),
             has_unread: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
         }
     }
 
     pub(super) fn phase(&self) -> Phase {
-        if self.is_blocked.load(Ordering::Relaxed) {
+        if self.is_closing.load(Ordering::Relaxed) {
+            Phase::Closing
+        } else if self.is_blocked.load(Ordering::Relaxed) {
             Phase::Blocked(self.taken.load(Ordering::Relaxed))
         } else if self.is_under_way.load(Ordering::Relaxed) {
             Phase::UnderWay
@@ -84,6 +90,11 @@ impl Activity {
         self.has_unread.store(true, Ordering::Relaxed);
     }
 
+    /// The last answer was written; whatever still comes is read and dropped.
+    pub(super) fn closing(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the client may still be sending what nobody will read.
     pub(super) fn has_unread(&self) -> bool {
         self.has_unread.load(Ordering::Relaxed)
@@ -121,5 +132,8 @@ mod tests {
         assert_eq!(activity.phase(), Phase::Idle);
         activity.came();
         assert_eq!(activity.phase(), Phase::Head);
+        activity.closing();
+        activity.came();
+        assert_eq!(activity.phase(), Phase::Closing, "what comes now is no head");
     }
 }

@@ -56,7 +56,7 @@ impl Terms {
     fn patience(&self, phase: Phase) -> Option<Duration> {
         let settings = &self.settings;
         match phase {
-            Phase::UnderWay => None,
+            Phase::UnderWay | Phase::Closing => None,
             Phase::Blocked(_) => Some(settings.transfer_timeout),
             Phase::Head if self.stop.is_cancelled() => Some(settings.head_timeout.min(HEAD_WHILE_STOPPING)),
             Phase::Head => Some(settings.head_timeout),

@@ -44,8 +44,10 @@ impl Socket {
 
     /// Reads what still comes, until the client ends or has had its time.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let lingering =
-            self.lingering.get_or_insert_with(|| Lingering { until: Box::pin(sleep(LINGER)), room: LINGER_BYTES });
+        let lingering = self.lingering.get_or_insert_with(|| {
+            self.activity.closing();
+            Lingering { until: Box::pin(sleep(LINGER)), room: LINGER_BYTES }
+        });
         let mut discarded = [0; 4096];
         while lingering.room > 0 {
             let mut piece = ReadBuf::new(&mut discarded);
