@@ -49,12 +49,12 @@ pub(super) const MAY_READ: &str = may_read!("$4::uuid");
 /// A page of what the root `$6` owns and was granted, `page` being the page of some owner's walkers, newest first.
 pub(super) fn with_granted(page: impl Fn(&str) -> String) -> String {
     format!(
-        "select w.* from (
+        "select w.id from (
             ({own})
             union all
-            (select w.* from grants g cross join lateral ({of_root}) w where g.reader_root = $6 and g.walker_id is null)
+            (select w.id from grants g cross join lateral ({of_root}) w where g.reader_root = $6 and g.walker_id is null)
             union all
-            (select w.* from grants g cross join lateral ({one}) w
+            (select w.id from grants g cross join lateral ({one}) w
              where g.reader_root = $6 and g.walker_id is not null
                and not exists (select 1 from grants a
                                where a.owner_root = g.owner_root and a.reader_root = $6 and a.walker_id is null))) w

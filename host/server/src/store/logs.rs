@@ -77,10 +77,10 @@ impl Store {
         let sql = format!(
                 "select r.attempt, r.logs, r.id is not null ended,
                         (select json_agg(json_build_object('attempt', l.attempt, 'lines', l.lines) order by l.attempt, l.seq)
-                         from (select l.attempt, l.seq, l.lines from logs l where l.id = w.id
+                         from (select l.attempt, l.seq, l.lines from logs l where l.id = $1
                                union all
-                               select a.attempt, null, a.logs from attempts a where a.id = w.id and a.logs is not null) l) chunks
-                 from walkers w left join results r on r.id = w.id
+                               select a.attempt, null, a.logs from attempts a where a.id = $1 and a.logs is not null) l) chunks
+                 from walkers w left join results r on r.id = $1
                  where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and {MAY_READ_LOGS}"
             );
         let values: [Parameter<'_>; 4] = [&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()];

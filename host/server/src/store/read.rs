@@ -10,7 +10,7 @@ use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 use walker_model::{Failure, Json, Limits, NodeId, Schedule, Status, TenantId, Usage, WalkerId};
 
-use super::grants::{MAY_READ, granted, may_read, with_granted};
+use super::grants::{MAY_READ, granted, may_read};
 use super::modules::digest;
 use super::{Error, Parameter, Session, Store, scoped};
 use crate::access::Actor;
@@ -72,25 +72,12 @@ pub struct ModuleRef {
     pub sha256: [u8; 32],
 }
 
-/// Which walkers to list.
-#[derive(Debug, Clone, Default)]
-pub struct ListFilter {
-    /// Only those of this name.
-    pub name: Option<String>,
-    /// Only those with this status.
-    pub status: Option<Status>,
-    /// Only those accepted at or after this time.
-    pub since: Option<DateTime<Utc>>,
-    /// At most so many.
-    pub limit: u16,
-    /// Only those older than this one: the last id of the page before.
-    pub before: Option<Uuid>,
-}
-
-/// What a view is made of, for the walkers that `w` names, but for what may be large.
+/// What a view is made of, for the walkers that `w` names, but for what may be large. As with `tables!`, no id lies below
+/// `$least` or above `$greatest`.
 macro_rules! columns {
-    () => {
-        "w.id, w.walker, w.node_kind, w.node_id, w.root_id, w.execute_date,
+    ($least:literal, $greatest:literal) => {
+        concat!(
+            "w.id, w.walker, w.node_kind, w.node_id, w.root_id, w.execute_date,
        coalesce(r.custom, w.custom) custom,
        r.status, r.http_status, r.error, r.failure, r.usage, r.finished_at,
        coalesce(r.executed_date, q.claimed_at) executed_date,
@@ -101,8 +88,13 @@ macro_rules! columns {
        case when coalesce(r.attempt, q.attempt) > 1 or r.status = 4 or q.owner is null and q.attempt > 0 then
            (select json_agg(json_build_object('attempt', a.attempt, 'started', a.started, 'ended', a.ended, 'code', a.code, 'error', a.error)
                             order by a.attempt)
-            from attempts a where a.id = w.id)
+            from attempts a where a.id = w.id and a.id between ",
+            $least,
+            " and ",
+            $greatest,
+            ")
        end attempts"
+        )
     };
 }
 macro_rules! fields {
@@ -117,18 +109,42 @@ macro_rules! reports {
 }
 /// Each looked up by its key, however little Postgres thinks there is: a queue that was empty when it was last analysed
 /// would be gone through for each walker, with all the dead rows in it.
+///
+/// What is stored by day is parted by id. Told when a statement begins between which parameters the ids lie, Postgres
+/// opens the tables of those days alone, and else of all there are (with 87 days: 0.29 instead of 1.7 ms for one walker).
 macro_rules! tables {
-    () => {
-        "
+    ($least:literal, $greatest:literal) => {
+        concat!(
+            "
 from w
 left join lateral (select * from queue q where q.id = w.id offset 0) q on true
-left join lateral (select * from results r where r.id = w.id offset 0) r on true
+left join lateral (select * from results r where r.id = w.id and r.id between ",
+            $least,
+            " and ",
+            $greatest,
+            " offset 0) r on true
 left join lateral (select * from checkpoints k where k.id = w.id offset 0) k on true
 cross join lateral (select * from modules m where m.id = w.module_id offset 0) m
 cross join lateral (select * from module_versions v where v.module_id = w.module_id and v.version = w.module_version offset 0) v"
+        )
     };
 }
-const VIEW: &str = concat!("select ", columns!(), ", ", fields!(), " fields, ", reports!(), " reports", tables!());
+macro_rules! view {
+    ($least:literal, $greatest:literal) => {
+        concat!(
+            "select ",
+            columns!($least, $greatest),
+            ", ",
+            fields!(),
+            " fields, ",
+            reports!(),
+            " reports",
+            tables!($least, $greatest)
+        )
+    };
+}
+
+pub(super) use {columns, fields, reports, tables, view};
 
 /// What fields and reports of one of many walkers may take up as stored. Compressed that may be a hundred times as much to
 /// read, and five hundred of those are memory enough.
@@ -140,17 +156,18 @@ pub(crate) const READ: &str = concat!(
          select * from unnest($1::uuid[], $2::text[], $4::uuid[]) with ordinality u (id, walker, root_id, n)),
      w as (
          select u.n, w.* from u cross join lateral (
-             select * from walkers w where w.id = u.id and w.walker = u.walker and w.tenant_id = $3 and ",
+             select * from walkers w
+             where w.id = u.id and w.walker = u.walker and w.tenant_id = $3 and w.id between $5 and $6 and ",
     may_read!("u.root_id"),
     " offset 0) w)
      select w.n, size.is_large, ",
-    columns!(),
+    columns!("$5", "$6"),
     ", case when not size.is_large then ",
     fields!(),
     " end fields, case when not size.is_large then ",
     reports!(),
     " end reports",
-    tables!(),
+    tables!("$5", "$6"),
     " cross join lateral (select pg_column_size(",
     fields!(),
     ") + coalesce(pg_column_size(",
@@ -205,11 +222,16 @@ async fn read_of(
         names.push(id.name.as_str());
         roots.push(actor.readable_root());
     }
-    let rows = scoped::query(session, tenant, statement, &[&ids, &names, &tenant.0, &roots]).await?;
+    let (least, greatest) = (ids.iter().min(), ids.iter().max());
+    let values: [Parameter<'_>; 6] = [&ids, &names, &tenant.0, &roots, &least, &greatest];
+    let rows = scoped::query(session, tenant, statement, &values).await?;
     Ok(rows.into_iter().map(|row| {
         let at = usize::try_from(row.try_get::<_, i64>("n")?).ok().and_then(|n| n.checked_sub(1));
         let at = at.and_then(|at| places.get(at)).copied().unwrap_or(usize::MAX);
-        Ok((at, if row.try_get("is_large")? { Found::Large } else { Found::Read(Some(Box::new(view(&row)?))) }))
+        Ok((
+            at,
+            if row.try_get("is_large")? { Found::Large } else { Found::Read(Some(Box::new(WalkerView::of(&row)?))) },
+        ))
     }))
 }
 
@@ -222,98 +244,94 @@ impl Store {
         let sql = format!(
             "with w as (
                 select * from walkers w where w.id = $1 and w.walker = $2 and w.tenant_id = $3 and {MAY_READ})
-             {VIEW}"
+             {}",
+            view!("$1", "$1")
         );
         let values: [Parameter<'_>; 4] = [&id.uuid, &id.name, &actor.tenant.0, &actor.readable_root()];
-        self.scoped(actor.tenant).await?.query_opt(&sql, &values).await?.as_ref().map(view).transpose()
-    }
-
-    /// Lists walkers, newest first.
-    ///
-    /// # Errors
-    /// When Postgres cannot be reached or refuses.
-    pub async fn walkers(&self, actor: &Actor, filter: &ListFilter) -> Result<Vec<WalkerView>, Error> {
-        let status = filter.status.map(Status::code);
-        let root = actor.readable_root();
-        let limit = i64::from(filter.limit);
-        let mut values: Vec<Parameter<'_>> = vec![&actor.tenant.0, &filter.name, &filter.since, &filter.before, &limit];
-        // Each clause is written only where it applies, so that the planner sees which index serves.
-        let mut is_granted = false;
-        if let Some(root) = &root {
-            values.push(root);
-            let sql = "select 1 from grants where reader_root = $1 limit 1";
-            is_granted = self.scoped(actor.tenant).await?.query_opt(sql, &[root]).await?.is_some();
-        }
-        let position = values.len() + 1;
-        let (with_status, status_clause) = match filter.status {
-            None => ("", String::new()),
-            // What has not ended stands in the queue, which is small.
-            Some(Status::Pending) => ("join queue q on q.id = w.id", "and q.owner is null".to_owned()),
-            Some(Status::Running) => ("join queue q on q.id = w.id", "and q.owner is not null".to_owned()),
-            Some(_) => {
-                values.push(&status);
-                ("join results r on r.id = w.id", format!("and r.status = ${position}"))
-            }
-        };
-        // The id's own time only narrows the search: it is a host's, and hosts' clocks differ from the database's.
-        let page = |whose: &str| {
-            format!(
-                "select w.* from walkers w {with_status}
-                 where w.tenant_id = $1 and {whose} {status_clause}
-                   and ($2::text is null or w.walker = $2)
-                   and ($3::timestamptz is null
-                        or (w.created_at >= $3 and w.id >= id_floor($3 - interval '1 hour')))
-                   and ($4::uuid is null or w.id < $4)
-                 order by w.id desc limit $5"
-            )
-        };
-        let pages = match root {
-            None => page("true"),
-            Some(_) if is_granted => with_granted(page),
-            Some(_) => page("w.root_id = $6"),
-        };
-        let sql = format!("with w as ({pages}) {VIEW} order by w.id desc");
-        self.scoped(actor.tenant).await?.with_own_plan().query(&sql, &values).await?.iter().map(view).collect()
+        self.scoped(actor.tenant).await?.query_opt(&sql, &values).await?.as_ref().map(WalkerView::of).transpose()
     }
 }
 
-fn view(row: &Row) -> Result<WalkerView, Error> {
-    let uuid: Uuid = row.try_get("id")?;
-    let status: Option<i16> = row.try_get("status")?;
-    let status = match status {
-        Some(code) => Status::from_code(code)
-            .ok_or_else(|| Error::Corrupt(format!("the unknown status {code} for walker {uuid}")))?,
-        None if row.try_get("is_running")? => Status::Running,
-        None => Status::Pending,
-    };
-    let sha256 = digest(row.try_get("sha256")?)?;
-    Ok(WalkerView {
-        id: WalkerId { name: row.try_get("walker")?, uuid },
-        fields: row.try_get::<_, Sql<Json>>("fields")?.0,
-        schedule: Schedule {
-            status,
-            node_id: NodeId { kind: row.try_get("node_kind")?, uuid: row.try_get("node_id")? },
-            root_id: NodeId::root(row.try_get("root_id")?),
-            execute_date: row.try_get("execute_date")?,
-            executed_date: row.try_get("executed_date")?,
-            http_status: row.try_get::<_, Option<i16>>("http_status")?.map(|status| status as u16),
-            reports: optional::<Vec<Json>>(row, "reports")?.unwrap_or_default(),
-            custom: optional(row, "custom")?,
-            error: row.try_get("error")?,
-        },
-        run: RunView {
-            attempt: row.try_get::<_, Option<i16>>("attempt")?.unwrap_or(0) as u16,
-            finished_date: row.try_get("finished_at")?,
-            module: ModuleRef { name: row.try_get("module_name")?, version: row.try_get("module_version")?, sha256 },
-            usage: optional(row, "usage")?,
-            failure: optional(row, "failure")?,
-            attempts: optional(row, "attempts")?.unwrap_or_default(),
-            module_id: row.try_get("module_id")?,
-        },
-    })
+impl WalkerView {
+    /// What a row of `view!` says.
+    pub(super) fn of(row: &Row) -> Result<Self, Error> {
+        let uuid: Uuid = row.try_get("id")?;
+        let status: Option<i16> = row.try_get("status")?;
+        let status = match status {
+            Some(code) => Status::from_code(code)
+                .ok_or_else(|| Error::Corrupt(format!("the unknown status {code} for walker {uuid}")))?,
+            None if row.try_get("is_running")? => Status::Running,
+            None => Status::Pending,
+        };
+        let sha256 = digest(row.try_get("sha256")?)?;
+        Ok(Self {
+            id: WalkerId { name: row.try_get("walker")?, uuid },
+            fields: row.try_get::<_, Sql<Json>>("fields")?.0,
+            schedule: Schedule {
+                status,
+                node_id: NodeId { kind: row.try_get("node_kind")?, uuid: row.try_get("node_id")? },
+                root_id: NodeId::root(row.try_get("root_id")?),
+                execute_date: row.try_get("execute_date")?,
+                executed_date: row.try_get("executed_date")?,
+                http_status: row.try_get::<_, Option<i16>>("http_status")?.map(|status| status as u16),
+                reports: optional::<Vec<Json>>(row, "reports")?.unwrap_or_default(),
+                custom: optional(row, "custom")?,
+                error: row.try_get("error")?,
+            },
+            run: RunView {
+                attempt: row.try_get::<_, Option<i16>>("attempt")?.unwrap_or(0) as u16,
+                finished_date: row.try_get("finished_at")?,
+                module: ModuleRef {
+                    name: row.try_get("module_name")?,
+                    version: row.try_get("module_version")?,
+                    sha256,
+                },
+                usage: optional(row, "usage")?,
+                failure: optional(row, "failure")?,
+                attempts: optional(row, "attempts")?.unwrap_or_default(),
+                module_id: row.try_get("module_id")?,
+            },
+        })
+    }
 }
 
 /// A json column that may be null.
 pub(super) fn optional<T: for<'de> serde::Deserialize<'de>>(row: &Row, column: &str) -> Result<Option<T>, Error> {
     Ok(row.try_get::<_, Option<Sql<T>>>(column)?.map(|json| json.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::list::LISTED;
+    use crate::test_postgres;
+
+    #[tokio::test]
+    async fn only_the_days_that_are_asked_for_are_opened() {
+        let store = test_postgres::store().await;
+        let session = store.scoped_session().await.unwrap();
+        let id = Uuid::now_v7();
+        let one = format!("'{{{id}}}', '{{sample}}', 1, '{{null}}', '{id}', '{id}'");
+        for (sql, values) in [(READ, one.clone()), (LISTED, format!("'{{{id}}}', 1, '{id}', '{id}'"))] {
+            session.batch_execute(&format!("prepare asked as {sql}")).await.unwrap();
+            let plan = session.query(&format!("explain (costs off) execute asked({values})"), &[]).await;
+            let plan: Vec<String> = plan.unwrap().iter().map(|row| row.get(0)).collect();
+            for table in ["walkers", "results", "attempts"] {
+                let days = plan.iter().filter(|line| line.contains(&format!(" on {table}_2"))).count();
+                assert_eq!(days, 1, "{table}: {plan:#?}");
+            }
+            session.batch_execute("deallocate asked").await.unwrap();
+        }
+        let days = "select count(*) from pg_inherits where inhparent = 'results'::regclass";
+        assert!(session.query_one(days, &[]).await.unwrap().get::<_, i64>(0) > 3);
+    }
+
+    #[tokio::test]
+    async fn every_day_has_an_index_of_what_went_wrong() {
+        let client = test_postgres::store().await.client().await.unwrap();
+        let sql = "select (select count(*) from pg_inherits where inhparent = 'results'::regclass),
+                          (select count(*) from pg_inherits where inhparent = 'results_failed'::regclass)";
+        let row = client.query_one(sql, &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), row.get::<_, i64>(1));
+    }
 }

@@ -4,13 +4,15 @@
 //! Decides nothing about who may see what within a tenant; the statements do.
 
 use deadpool_postgres::Transaction;
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, IsolationLevel, Row, Statement};
 use walker_model::TenantId;
 
 use super::{Error, Parameter, Session, Store};
 
 /// For statements whose best plan depends on their values.
 const OWN_PLAN: &str = "set local plan_cache_mode = force_custom_plan;";
+/// For all others again.
+const ONE_PLAN: &str = "set local plan_cache_mode = force_generic_plan";
 
 /// A connection that speaks for one tenant.
 pub(super) struct Scoped {
@@ -61,11 +63,43 @@ impl Scoped {
         round_trip(&self.client, &begin, self.client.execute(&statement, values)).await
     }
 
+    /// Reads what there is at one moment with more than one statement.
+    pub(super) async fn moment(&mut self) -> Result<Moment<'_>, Error> {
+        let transaction = self.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+        let transaction = transaction.read_only(true).start().await?;
+        transaction.batch_execute(&scope(self.tenant)).await?;
+        Ok(Moment(transaction))
+    }
+
+    /// Puts the connection back after an answer.
+    pub(super) fn put_back(self, answer: &[Row]) {
+        Store::put_back(self.client, answer);
+    }
+
     /// A transaction of more than one statement.
     pub(super) async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
         let transaction = self.client.transaction().await?;
         transaction.batch_execute(&scope(self.tenant)).await?;
         Ok(transaction)
+    }
+}
+
+/// Statements that read what there is at one moment.
+pub(super) struct Moment<'a>(Transaction<'a>);
+
+impl Moment<'_> {
+    pub(super) async fn query(&self, sql: &str, values: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
+        let statement = self.0.prepare_cached(sql).await?;
+        Ok(self.0.query(&statement, values).await?)
+    }
+
+    /// The same, for a statement whose best plan depends on its values.
+    pub(super) async fn query_with_own_plan(&self, sql: &str, values: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
+        let statement = self.0.prepare_cached(sql).await?;
+        let (begin, query, end) =
+            (self.0.batch_execute(OWN_PLAN), self.0.query(&statement, values), self.0.batch_execute(ONE_PLAN));
+        let ((), rows, ()) = tokio::try_join!(begin, query, end)?;
+        Ok(rows)
     }
 }
 

@@ -4,6 +4,7 @@ use futures::future::join_all;
 
 use super::*;
 use crate::queue::Readers;
+use crate::store::ending::cancelled;
 use crate::store::{Found as Read, READ, read};
 
 /// A waiting walker, one that runs and saved, one that ended, one that ended with much to read, and one in its second attempt.
@@ -82,25 +83,39 @@ async fn each_of_many_sees_its_own_and_large_ones_are_read_alone() {
 async fn lists_page_newest_first_and_show_only_what_the_actor_owns() {
     let mut scene = Scene::new().await;
     let mut ids = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..6 {
         ids.push(scene.accept().await.lease.id);
     }
-    let lease = Lease { id: ids[1], owner: scene.lease.id(), attempt: 1 };
-    scene.writers.complete(lease, result(&scene, &outcome(Ended::Completed)), ()).await.unwrap();
+    let ends = [Ended::Completed, Ended::Failed(Failure::new(Code::GuestError, "no")), Ended::Failed(cancelled())];
+    for (id, ended) in [1, 4, 5].map(|at: usize| ids[at]).into_iter().zip(ends) {
+        let lease = Lease { id, owner: scene.lease.id(), attempt: 1 };
+        scene.writers.complete(lease, result(&scene, &outcome(ended)), ()).await.unwrap();
+    }
     let list = async |actor: Actor, filter: ListFilter| -> Vec<Uuid> {
         scene.store.walkers(&actor, &filter).await.unwrap().iter().map(|view| view.id.uuid).collect()
     };
     let all = ListFilter { limit: 3, ..ListFilter::default() };
-    assert_eq!(list(scene.actor, all.clone()).await, [ids[3], ids[2], ids[1]]);
+    assert_eq!(list(scene.actor, all.clone()).await, [ids[5], ids[4], ids[3]]);
     assert_eq!(list(scene.actor, ListFilter { before: Some(ids[1]), ..all.clone() }).await, [ids[0]]);
     for (status, expect) in [
         (Status::Completed, vec![ids[1]]),
         (Status::Running, vec![ids[3], ids[2], ids[0]]),
         (Status::Pending, vec![]),
-        (Status::Failed, vec![]),
+        (Status::Failed, vec![ids[4]]),
+        (Status::Cancelled, vec![ids[5]]),
     ] {
         for actor in [scene.actor, Actor { reach: Reach::Tenant, ..scene.actor }] {
-            assert_eq!(list(actor, ListFilter { status: Some(status), ..all.clone() }).await, expect, "{status}");
+            let these = ListFilter { status: Some(status), ..all.clone() };
+            assert_eq!(list(actor, these.clone()).await, expect, "{status}");
+            let since = Some(Utc::now() - TimeDelta::hours(1));
+            assert_eq!(list(actor, ListFilter { name: Some("sample".into()), since, ..these.clone() }).await, expect);
+            for other in [
+                ListFilter { name: Some("other".into()), ..these.clone() },
+                ListFilter { since: Some(Utc::now() + TimeDelta::hours(1)), ..these.clone() },
+                ListFilter { before: Some(ids[0]), ..these },
+            ] {
+                assert!(list(actor, other).await.is_empty(), "{status}");
+            }
         }
     }
     assert!(list(scene.actor, ListFilter { name: Some("other".into()), ..all.clone() }).await.is_empty());
