@@ -233,6 +233,12 @@ impl Host {
             drop(tokio::time::timeout(at_most.min(FIRST_POLL), waiter.ended()).await);
         }
         loop {
+            // Whoever has just made it may see it, and it has ended once.
+            if look == FirstLook::AfterAWhile
+                && let Some(view) = waiter.view()
+            {
+                return Ok(Some(view.clone()));
+            }
             let view = self.readers.walker(actor, id).await?;
             let left = until.saturating_duration_since(Instant::now());
             let has_ended = view.as_ref().is_none_or(|view| view.schedule.status.is_final());

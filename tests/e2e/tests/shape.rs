@@ -95,6 +95,33 @@ async fn post_with(client: &Client, path: &str, headers: &[(&str, &str)], body: 
 }
 
 #[tokio::test]
+async fn whoever_waits_is_shown_what_is_read_later() {
+    let host = scene::host().await;
+    let client = &host.client;
+    for (walker, fields, status) in [
+        ("sample", json!({"value": 3}), "completed"),
+        ("echo_later", json!({"value": {"a": [1, "\u{0}", null]}}), "completed"),
+        ("analyze_data", json!({"data": [1.10, 1e300]}), "completed"),
+        ("process_large_dataset", json!({"size": 10}), "completed"),
+        ("safe_process", json!({}), "completed"),
+        ("returns_error", json!({}), "failed"),
+        ("panics", json!({}), "failed"),
+        ("traps", json!({}), "failed"),
+        ("exits", json!({}), "failed"),
+        ("floods_reports", json!({}), "failed"),
+        ("fails_first", json!({}), "completed"),
+    ] {
+        let path = format!("/walker/{walker}?wait=30s");
+        let asked = client.request(Method::POST, &path).header("Walker-Custom", r#"{"x": 1.10}"#).json(&fields);
+        let shown = client.send(asked).await;
+        let id = shown.expect(200)["walker"]["id"].as_str().unwrap().to_owned();
+        let read = client.get(&format!("/walkers/{id}")).await;
+        assert_eq!(read.expect(200)["walker"]["schedule"]["status"], status, "{walker}");
+        assert_eq!(shown.text, read.text, "{walker}");
+    }
+}
+
+#[tokio::test]
 async fn an_async_walker_answers_with_its_id_and_where_to_read_it() {
     let host = scene::host().await;
     let client = &host.client;

@@ -179,7 +179,8 @@ async fn an_accepted_walker_runs_here_and_keeps_every_field_after_its_end() {
 
     let waiter = scene.waiters.enter(accepted.lease.id);
     let ended = outcome(Ended::Completed);
-    let written = scene.writers.complete(accepted.lease, result(&scene, &ended), ()).await.unwrap();
+    let shown = Some(Box::new(running));
+    let written = scene.writers.complete_and_show(accepted.lease, result(&scene, &ended), shown, ()).await.unwrap();
     assert_eq!(written, Fenced::Written);
     waiter.ended().await;
     let view = scene.view(accepted.lease.id).await;
@@ -190,6 +191,7 @@ async fn an_accepted_walker_runs_here_and_keeps_every_field_after_its_end() {
     assert_eq!(view.fields, ended.fields.unwrap());
     assert_eq!(view.run.usage, Some((ended.usage, ended.limits)));
     assert!(view.run.finished_date >= view.schedule.executed_date);
+    assert_eq!(waiter.view().unwrap().run.finished_date, view.run.finished_date);
 }
 
 #[tokio::test]

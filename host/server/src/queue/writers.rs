@@ -17,7 +17,7 @@ use crate::store::complete::{self, ResultRow};
 use crate::store::intake::{self, NewWalker};
 use crate::store::logs::{self, LogChunk};
 use crate::store::record;
-use crate::store::{Error, HostId, Lease, Session, Store};
+use crate::store::{Error, HostId, Lease, Session, Store, WalkerView};
 
 /// Connections for each kind of write. Two to four for intake and completion were measured best on four cores.
 const WRITERS: usize = 3;
@@ -105,8 +105,19 @@ impl Writers {
     /// Lets `slot` go once there is room for the row: another walker need not wait for this one's commit, but a slow
     /// database must not become a full memory.
     pub(crate) async fn complete(&self, lease: Lease, result: ResultRow, slot: impl Send) -> Result<Fenced, Error> {
+        self.complete_and_show(lease, result, None, slot).await
+    }
+
+    /// The same, and whoever waits for this walker's end is shown `view`, with the time of the commit in it.
+    pub(crate) async fn complete_and_show(
+        &self,
+        lease: Lease,
+        result: ResultRow,
+        view: Option<Box<WalkerView>>,
+        slot: impl Send,
+    ) -> Result<Fenced, Error> {
         let (reply, written) = oneshot::channel();
-        self.results.send(ResultOf { lease, result, reply }).await;
+        self.results.send(ResultOf { lease, result, view, reply }).await;
         drop(slot);
         written.await.unwrap_or_else(|_| Err(stopping()))
     }
@@ -215,6 +226,7 @@ struct Results {
 struct ResultOf {
     lease: Lease,
     result: ResultRow,
+    view: Option<Box<WalkerView>>,
     reply: oneshot::Sender<Result<Fenced, Error>>,
 }
 
@@ -222,7 +234,7 @@ impl Rows for Results {
     const NAME: &'static str = "results";
     const SQL: &'static str = complete::COMPLETE;
     type Row = ResultOf;
-    type Written = bool;
+    type Written = Option<DateTime<Utc>>;
 
     fn bytes(row: &ResultOf) -> usize {
         row.result.bytes()
@@ -237,16 +249,20 @@ impl Rows for Results {
         statement: &Statement,
         rows: &[&ResultOf],
         again: bool,
-    ) -> Result<Vec<bool>, Error> {
+    ) -> Result<Vec<Option<DateTime<Utc>>>, Error> {
         let rows: Vec<_> = rows.iter().map(|row| (row.lease, &row.result)).collect();
         complete::complete(session, statement, &rows, again).await
     }
 
-    fn done(&self, row: ResultOf, written: Result<bool, Error>) {
-        if matches!(written, Ok(true)) {
-            self.waiters.ended(row.lease.id);
+    fn done(&self, row: ResultOf, written: Result<Option<DateTime<Utc>>, Error>) {
+        if let Ok(Some(finished)) = written {
+            let view = row.view.map(|mut view| {
+                view.run.finished_date = Some(finished);
+                view
+            });
+            self.waiters.ended_as(row.lease.id, view);
         }
-        drop(row.reply.send(written.map(Fenced::of)));
+        drop(row.reply.send(written.map(|written| Fenced::of(written.is_some()))));
     }
 }
 

@@ -8,6 +8,7 @@ use walker_model::{Code, Ended, Failure, Json, NodeId, Outcome, TenantId, Walker
 use walker_sandbox::{HostFault, Job, Module};
 
 use super::attempt::{Attempted, Setting};
+use super::shown::Shown;
 use crate::host::Host;
 use crate::modules::Unloadable;
 use crate::queue::{Accepted, Fenced, MAX_LOSSES, Slot};
@@ -25,6 +26,8 @@ struct Run {
     lease: Lease,
     tenant: TenantId,
     claimed_at: DateTime<Utc>,
+    /// Since when it might run, where that is known.
+    execute_date: Option<DateTime<Utc>>,
     input: Input,
 }
 
@@ -35,6 +38,7 @@ struct Prepared {
     setting: Setting,
     /// What its author allows should it fail.
     retries: Option<Retry>,
+    shown: Option<Shown>,
 }
 
 impl Host {
@@ -42,6 +46,8 @@ impl Host {
     pub(crate) fn start_accepted(self: &Arc<Self>, accepted: Accepted) {
         let Accepted { walker, lease, claimed_at, slot } = accepted;
         self.lanes.started(walker.tenant);
+        // Stored as claimed at the moment when it might run, unless its caller named another.
+        let execute_date = walker.execute_date.is_none().then_some(claimed_at);
         let input = Input {
             walker: walker.walker,
             module_id: walker.module_id,
@@ -54,7 +60,7 @@ impl Host {
             depth: walker.depth,
             is_saved: false,
         };
-        self.spawn_run(Run { lease, tenant: walker.tenant, claimed_at, input }, slot);
+        self.spawn_run(Run { lease, tenant: walker.tenant, claimed_at, execute_date, input }, slot);
     }
 
     /// Runs a walker that was taken from the waiting ones.
@@ -62,7 +68,7 @@ impl Host {
         let Claimed { lease, tenant, claimed_at, input, .. } = claimed;
         self.backlog.claimed(tenant);
         match input {
-            Some(input) => self.spawn_run(Run { lease, tenant, claimed_at, input }, slot),
+            Some(input) => self.spawn_run(Run { lease, tenant, claimed_at, execute_date: None, input }, slot),
             None => {
                 let host = self.clone();
                 tokio::spawn(async move {
@@ -89,14 +95,14 @@ impl Host {
         let walker = run.input.walker.clone();
         let (place, stop) = self.running.enter(lease.id, lease.attempt);
         let attempted = match self.prepare(run).await {
-            Ok(Prepared { module, job, setting, retries }) => {
-                self.attempt(module, job, setting, stop.clone()).await.map(|attempted| (attempted, retries))
+            Ok(Prepared { module, job, setting, retries, shown }) => {
+                self.attempt(module, job, setting, stop.clone()).await.map(|attempted| (attempted, retries, shown))
             }
             Err(fault) => Err(HostFault::Failed(fault)),
         };
-        let (Attempted { mut outcome, logs, saved_reports }, retries) = match attempted {
+        let (Attempted { mut outcome, logs, saved_reports }, retries, shown) = match attempted {
             // Stopped because this host stops: it is handed back, not ended.
-            Ok((Attempted { outcome, .. }, _))
+            Ok((Attempted { outcome, .. }, ..))
                 if self.is_stopping() && was_stopped(&outcome) && !place.is_cancelled() =>
             {
                 return;
@@ -136,7 +142,8 @@ impl Host {
         }
         let result = ResultRow::new(root, claimed_at, &outcome, logs.clone(), saved_reports);
         let lease_to_end = if place.is_cancelled() { lease.to_stop() } else { lease };
-        let mut written = self.writers.complete(lease_to_end, result, slot).await;
+        let view = shown.filter(|_| self.waiters.is_awaited(lease.id)).and_then(|shown| shown.view(&result, &outcome));
+        let mut written = self.writers.complete_and_show(lease_to_end, result, view, slot).await;
         if matches!(written, Ok(Fenced::Lost)) && !place.is_cancelled() {
             // Cancelled at the last moment: whoever cancelled it was told so.
             cancel(&mut outcome);
@@ -161,7 +168,7 @@ impl Host {
     }
 
     async fn prepare(&self, run: Run) -> Result<Prepared, String> {
-        let Run { lease, tenant, input, .. } = run;
+        let Run { lease, tenant, execute_date, input, .. } = run;
         let entry = loop {
             match self.catalog.pinned(input.module_id, input.module_version, &input.walker).await {
                 // Nothing has begun: a database that is away must not cost the walker an attempt.
@@ -184,6 +191,7 @@ impl Host {
             }
         };
         let quotas = quotas.map_err(|error| error.to_string())?;
+        let shown = Shown::new(lease, execute_date, &input, &entry);
         let saved_reports = input.is_saved.then(|| i32::try_from(input.reports.len()).unwrap_or(i32::MAX));
         let job = Job {
             id: WalkerId { name: input.walker, uuid: lease.id },
@@ -209,7 +217,7 @@ impl Host {
             spawn_depth: input.depth,
             saved_reports,
         };
-        Ok(Prepared { module, job, setting, retries })
+        Ok(Prepared { module, job, setting, retries, shown })
     }
 
     /// Ends a walker that this host holds, with what it last saved. A database that is away is waited for. `false`: that

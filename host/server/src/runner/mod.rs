@@ -5,6 +5,7 @@ mod background;
 mod logs;
 mod memory;
 mod running;
+mod shown;
 mod sync;
 mod turns;
 

@@ -1,10 +1,10 @@
 //! Writes how runs ended: one fenced statement for many of them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use tokio_postgres::Statement;
 use tokio_postgres::types::Json as Sql;
+use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 use walker_model::{Ended, Json, Outcome, Status};
 
@@ -117,16 +117,16 @@ s as (
     insert into stored_deltas (tenant_id, day, bytes) select tenant_id, day, stored from t)
 insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports)
 select id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports from d
-returning id"
+returning id, finished_at"
 );
 
-/// Writes all results whose lease still holds; says of each whether it was written.
+/// Writes all results whose lease still holds; says of each when it was written, if it was.
 pub(crate) async fn complete(
     session: &mut Session,
     statement: &Statement,
     rows: &[(Lease, &ResultRow)],
     again: bool,
-) -> Result<Vec<bool>, Error> {
+) -> Result<Vec<Option<DateTime<Utc>>>, Error> {
     let leases: Leases = rows.iter().map(|(lease, _)| *lease).collect();
     let columns = ResultColumns::of(rows.iter().map(|(_, row)| *row));
     let days: Vec<NaiveDate> = leases.ids.iter().map(|id| day_of(*id)).collect();
@@ -135,18 +135,19 @@ pub(crate) async fn complete(
     let leased: [Parameter<'_>; 4] = [&leases.ids, &leases.owners, &leases.attempts, &roots];
     let values = [&leased[..], &columns.values(), &[&days, &stored]].concat();
     let written = session.query(statement, &values).await?;
-    let mut written: HashSet<Uuid> = written.iter().map(|row| row.get(0)).collect();
+    let when = |row: &Row| (row.get(0), row.get(1));
+    let mut written: HashMap<Uuid, DateTime<Utc>> = written.iter().map(when).collect();
     if again && written.len() < rows.len() {
         // Those that a lost answer already wrote: this attempt has its result.
         let earlier = session
             .query(
-                "select r.id from unnest($1::uuid[], $2::int2[]) u(id, attempt) join results r using (id, attempt)",
+                "select r.id, r.finished_at from unnest($1::uuid[], $2::int2[]) u(id, attempt) join results r using (id, attempt)",
                 &[&leases.ids, &leases.attempts],
             )
             .await?;
-        written.extend(earlier.iter().map(|row| row.get::<_, Uuid>(0)));
+        written.extend(earlier.iter().map(when));
     }
-    Ok(rows.iter().map(|(lease, _)| written.contains(&lease.id)).collect())
+    Ok(rows.iter().map(|(lease, _)| written.get(&lease.id).copied()).collect())
 }
 
 /// The rows' columns, as `unnest` takes them.

@@ -53,7 +53,8 @@ async fn what_is_accepted_counts_once_and_until_it_is_forgotten() {
     let statement = session.prepare(COMPLETE).await.unwrap();
     let row = ResultRow::new(scene.actor.root, Utc::now(), &large("large"), Some(Json::of(&["end"])), None);
     for (again, written) in [(false, true), (true, true), (false, false)] {
-        assert_eq!(complete::complete(&mut session, &statement, &[(lease, &row)], again).await.unwrap(), [written]);
+        let answer = complete::complete(&mut session, &statement, &[(lease, &row)], again).await.unwrap();
+        assert_eq!(answer[0].is_some(), written);
     }
     assert_eq!(scene.counted().await, bytes + 8 + row.stored() as u64);
 

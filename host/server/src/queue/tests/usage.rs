@@ -35,7 +35,8 @@ async fn a_result_counts_once_however_often_it_is_sent() {
     for (lease, again, written) in
         [(late, false, false), (lease, false, true), (lease, true, true), (lease, false, false)]
     {
-        assert_eq!(complete::complete(&mut session, &statement, &[(lease, &row)], again).await.unwrap(), [written]);
+        let answer = complete::complete(&mut session, &statement, &[(lease, &row)], again).await.unwrap();
+        assert_eq!(answer[0].is_some(), written);
     }
     assert_eq!(used(&scene.store, tenant).await, [1, 7, bytes]);
 
