@@ -52,6 +52,8 @@ codes! {
     LimitMemory = "limit.memory", 507, retryable: false;
     /// Its calls nested too deeply.
     LimitStack = "limit.stack", 500, retryable: false;
+    /// Its component consists of too many core instances.
+    LimitInstances = "limit.instances", 500, retryable: false;
     /// Its fields, reports or custom value were too large or too many.
     LimitOutput = "limit.output", 507, retryable: false;
     /// It asked the host for too much.

@@ -45,9 +45,14 @@ macro_rules! limits {
             }, )*];
 
             /// All of them in the table's order, which only ever grows at its end: how they are stored, beside every
-            /// result. They read back from that as from an object.
+            /// result. They read back from that as from an object. What old hosts do not know is left out at the end for
+            /// as long as it is as usual, so that such defaults never change.
             pub fn values(&self) -> Vec<u64> {
-                vec![$( self.$name, )*]
+                let (mut values, usual) = (vec![$( self.$name, )*], [$( Self::DEFAULT.$name, )*]);
+                while values.len() > KNOWN_TO_ALL && values.last() == usual.get(values.len() - 1) {
+                    values.pop();
+                }
+                values
             }
 
             /// The limit of this name.
@@ -134,7 +139,16 @@ limits! {
     // The pool holds a store for each level of each run.
     /// How deeply sync walkers call each other; 1 is a walker that calls nobody.
     call_depth as call_depth = 8, at most 8;
+    // Twice wasmtime's default: recursive parsers in guests are honest users of stack.
+    /// How much stack its calls use, in bytes: as much as 64 KiB is told by the page, what is less counts as that.
+    stack_bytes as stack_bytes = 1 << 20, at most 1 << 20;
+    // Python guests need 200.
+    /// How many core instances its component consists of.
+    core_instances as core_instances = 256, at most 256;
 }
+
+/// Hosts of the first versions know so many limits, and cannot read more.
+const KNOWN_TO_ALL: usize = 16;
 
 /// It is stored beside every result: most runs leave most of it at nothing.
 fn is_zero(used: &u64) -> bool {
@@ -179,6 +193,10 @@ mod tests {
         let stored = serde_json::to_string(&(usage, limits.values())).expect("serialises");
         assert_eq!(serde_json::from_str::<(Usage, Limits)>(&stored).expect("reads"), (usage, limits));
         assert!(stored.starts_with(r#"[{"fuel":1,"spawns":3,"duration_ms":0.0},[1,300000,"#), "{stored}");
+        assert_eq!(limits.values().len(), KNOWN_TO_ALL, "hosts that know no more can read it");
+        let limits = Limits { stack_bytes: 1 << 18, ..limits };
+        let stored = serde_json::to_string(&limits.values()).expect("serialises");
+        assert_eq!(serde_json::from_str::<Limits>(&stored).expect("reads"), limits);
         // By a host that knew fewer limits, and by one that kept them as an object.
         assert_eq!(serde_json::from_str::<Limits>("[1,2]").expect("reads").time_ms, 2);
         assert_eq!(serde_json::from_str::<Limits>(r#"{"time_ms":2}"#).expect("reads").time_ms, 2);

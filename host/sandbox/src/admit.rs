@@ -7,10 +7,10 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-use crate::artifact::Layout;
+use crate::artifact::Shape;
 use crate::componentize::{self, Rejected};
 use crate::host::contract::ModulePre;
-use crate::{Bounds, describe, sandbox};
+use crate::{Bounds, describe, instances, sandbox};
 
 /// What every walker module exports.
 const GUEST: &str = "walker:guest/guest@0.1.0";
@@ -52,9 +52,9 @@ const PROVIDED: &[&str] = &[
 /// An admitted module as the child hands it over.
 #[derive(Debug)]
 pub(crate) struct Compiled {
-    /// What becomes an [`Artifact`](crate::Artifact) on the host's side, with the layout.
+    /// What becomes an [`Artifact`](crate::Artifact) on the host's side, with the shape.
     pub(crate) native: Vec<u8>,
-    pub(crate) layout: Layout,
+    pub(crate) shape: Shape,
     pub(crate) definitions: Vec<Definition>,
 }
 
@@ -62,9 +62,20 @@ pub(crate) struct Compiled {
 ///
 /// # Errors
 /// When it may not run here, in words for its author.
-pub(crate) async fn admit(engine: &Engine, bounds: &Bounds, wasm: &[u8]) -> Result<Compiled, Rejected> {
+pub(crate) async fn admit(
+    engine: &Engine,
+    bounds: &Bounds,
+    most_instances: u64,
+    wasm: &[u8],
+) -> Result<Compiled, Rejected> {
     let binary = componentize::component(wasm, bounds)?;
     let layout = componentize::layout(&binary)?;
+    let core_instances = instances::count(&binary)?;
+    if core_instances > most_instances {
+        return Err(Rejected::new(format!(
+            "the module consists of {core_instances} core instances; this host takes at most {most_instances}"
+        )));
+    }
 
     // Compile, under the limits of the process around.
     let component = Component::from_binary(engine, &binary)
@@ -81,7 +92,7 @@ pub(crate) async fn admit(engine: &Engine, bounds: &Bounds, wasm: &[u8]) -> Resu
     let native = component
         .serialize()
         .map_err(|error| Rejected::new(format!("the compiled module cannot be kept: {error:#}")))?;
-    Ok(Compiled { native, layout, definitions })
+    Ok(Compiled { native, shape: Shape { layout, core_instances }, definitions })
 }
 
 fn check_imports(engine: &Engine, component: &Component) -> Result<(), Rejected> {

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -25,7 +26,7 @@ struct Inner {
     /// Begins with the native code.
     file: File,
     native_bytes: u64,
-    layout: Layout,
+    shape: Shape,
 }
 
 impl std::fmt::Debug for Artifact {
@@ -37,10 +38,17 @@ impl std::fmt::Debug for Artifact {
 /// Where each core module stands in its component's binary, in order of appearance.
 pub(crate) type Layout = Vec<Range<u64>>;
 
+/// What is known of a compiled module beside its code.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shape {
+    pub(crate) layout: Layout,
+    pub(crate) core_instances: u64,
+}
+
 impl Artifact {
     /// Takes a file that this host's jail has just written, or that was authenticated as such.
-    pub(crate) fn trusted(file: File, native_bytes: u64, layout: Layout) -> Self {
-        Self(Arc::new(Inner { file, native_bytes, layout }))
+    pub(crate) fn trusted(file: File, native_bytes: u64, shape: Shape) -> Self {
+        Self(Arc::new(Inner { file, native_bytes, shape }))
     }
 
     /// The size of the native code in bytes.
@@ -48,8 +56,8 @@ impl Artifact {
         self.0.native_bytes
     }
 
-    pub(crate) fn layout(&self) -> &Layout {
-        &self.0.layout
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.0.shape
     }
 
     /// The native code, a piece at a time.

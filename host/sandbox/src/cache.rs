@@ -12,23 +12,23 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use rustix::fs::OFlags;
 use sha2::Sha256;
 
-use crate::artifact::{Layout, Pieces};
+use crate::artifact::{Pieces, Shape};
 use crate::{Artifact, engine::hex};
 
 /// A file ends with its authentication tag.
 const TAG_BYTES: u64 = 32;
-/// Before it, the length of the layout's text.
+/// Before it, the length of the shape's text.
 const LENGTH_BYTES: u64 = 8;
 /// Read and written at once: few calls, and no memory to speak of.
 const PIECE_BYTES: usize = 256 << 10;
-/// The longest layout that is believed: of more core modules than any component may have.
-const MAX_LAYOUT_BYTES: u64 = 1 << 20;
+/// The longest shape that is believed: of more core modules than any component may have.
+const MAX_SHAPE_BYTES: u64 = 1 << 20;
 /// What our own temporary files end in; anything else in the folder is left alone.
 const TEMPORARY: &str = "new";
 
 /// Compiled modules on disk, each named by its `.wasm`'s digest, in a folder named by the engine's fingerprint.
 ///
-/// A file holds the native code, where the core modules stand (JSON), that text's length, and an HMAC of all of it. The
+/// A file holds the native code, its shape (JSON), that text's length, and an HMAC of all of it. The
 /// code comes first so that the file can be mapped as it is.
 #[derive(Clone)]
 pub struct ArtifactCache {
@@ -94,7 +94,7 @@ impl ArtifactCache {
                 tag.update(piece);
                 file.write_all(piece)
             })?;
-            let mut end = serde_json::to_vec(artifact.layout())?;
+            let mut end = serde_json::to_vec(artifact.shape())?;
             end.extend((end.len() as u64).to_le_bytes());
             tag.update(&end);
             file.write_all(&end)?;
@@ -181,11 +181,11 @@ impl ArtifactCache {
         Pieces::of(&file, lengths_at..content).read_exact(&mut length)?;
         let length = u64::from_le_bytes(length);
         let native_bytes =
-            lengths_at.checked_sub(length).filter(|_| length <= MAX_LAYOUT_BYTES).ok_or_else(cut_short)?;
+            lengths_at.checked_sub(length).filter(|_| length <= MAX_SHAPE_BYTES).ok_or_else(cut_short)?;
         let mut text = vec![0; length as usize];
         Pieces::of(&file, native_bytes..lengths_at).read_exact(&mut text)?;
-        let layout: Layout = serde_json::from_slice(&text).map_err(|_| strange("its layout is unreadable"))?;
-        Ok(Artifact::trusted(file, native_bytes, layout))
+        let shape: Shape = serde_json::from_slice(&text).map_err(|_| strange("its shape is unreadable"))?;
+        Ok(Artifact::trusted(file, native_bytes, shape))
     }
 
     fn path(&self, sha256: &[u8; 32]) -> PathBuf {
@@ -232,10 +232,14 @@ mod tests {
 
     const DIGEST: [u8; 32] = [7; 32];
 
+    fn shape() -> Shape {
+        Shape { layout: vec![1..5, 6..9], core_instances: 2 }
+    }
+
     fn artifact() -> Artifact {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"native code").unwrap();
-        Artifact::trusted(file, 11, vec![1..5, 6..9])
+        Artifact::trusted(file, 11, shape())
     }
 
     fn cache(folder: &Path, key: u8, fingerprint: &str) -> ArtifactCache {
@@ -251,7 +255,7 @@ mod tests {
         let kept = cache.get(&DIGEST).unwrap();
         let mut native = String::new();
         kept.native().read_to_string(&mut native).unwrap();
-        assert_eq!((native.as_str(), kept.layout()), ("native code", &vec![1..5, 6..9]));
+        assert_eq!((native.as_str(), kept.shape()), ("native code", &shape()));
         let names: Vec<_> = fs::read_dir(folder.path().join("engine")).unwrap().collect();
         assert_eq!(names.len(), 1, "no temporary file stays");
     }

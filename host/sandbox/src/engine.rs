@@ -68,10 +68,14 @@ pub(crate) fn compiling(config: &Config) -> Result<Engine, Error> {
     Engine::new(&settings(&config, Allocation::Pooled(SLOTS_FOR_ONE))).map_err(Error::Engine)
 }
 
-/// Names what the engine's compiled code depends on: wasmtime's version and the engine's settings.
+/// How what is known of a compiled module is kept beside its code.
+const KEPT: &str = "shape";
+
+/// Names what kept code depends on: wasmtime's version, the engine's settings, and what is kept beside it.
 pub(crate) fn fingerprint(engine: &Engine) -> String {
     let mut hasher = Sha256Hasher(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut hasher);
+    KEPT.hash(&mut hasher);
     // Half the digest: this names files, it does not authenticate them.
     hex(&hasher.0.finalize()[..16])
 }

@@ -86,6 +86,22 @@ pub(crate) fn out_of_fuel(limits: &Limits) -> Failure {
     Failure::new(Code::LimitFuel, format!("used up its {} units of fuel; {}", limits.fuel, remedy("fuel")))
 }
 
+/// The end of a run whose calls nested too deeply.
+pub(crate) fn out_of_stack(limits: &Limits) -> Failure {
+    let limit = limits.stack_bytes;
+    let message =
+        format!("its calls nested too deeply and used up its {limit} bytes of stack; {}", remedy("stack_bytes"));
+    Failure::new(Code::LimitStack, message)
+}
+
+/// The end of a run that may not even begin.
+pub(crate) fn too_many_instances(count: u64, limits: &Limits) -> Failure {
+    let limit = limits.core_instances;
+    let message =
+        format!("its module consists of {count} core instances, and may of {limit}; {}", remedy("core_instances"));
+    Failure::new(Code::LimitInstances, message)
+}
+
 fn out_of_time(limits: &Limits) -> (Code, String) {
     (Code::LimitTime, format!("ran longer than its {} ms; {}", limits.time_ms, remedy("time_ms")))
 }
@@ -113,8 +129,7 @@ fn trapped(trap: Trap, state: &State) -> (Code, String) {
     match trap {
         Trap::OutOfFuel => return (Code::LimitFuel, out_of_fuel(limits).message),
         Trap::StackOverflow => {
-            let message = "its calls nested too deeply and used up the stack; recurse less, or have the host's stack_bytes raised";
-            return (Code::LimitStack, message.into());
+            return (Code::LimitStack, out_of_stack(limits).message);
         }
         // The epoch callback ends runs with errors of its own; this is for a deadline that nobody set.
         Trap::Interrupt => return out_of_time(limits),

@@ -20,7 +20,7 @@ static RUNTIME: LazyLock<Runtime> =
 
 /// Admits an upload as the jailed child would.
 pub fn upload(wasm: &[u8]) {
-    if let Err(Rejected(message)) = RUNTIME.block_on(admit::admit(&ENGINE, &Bounds::default(), wasm)) {
+    if let Err(Rejected(message)) = RUNTIME.block_on(admit::admit(&ENGINE, &Bounds::default(), 256, wasm)) {
         assert!(!message.is_empty() && message.len() < 100_000, "in words: {} bytes", message.len());
     }
 }

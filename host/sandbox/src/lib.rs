@@ -22,6 +22,7 @@ mod failure;
 mod features;
 pub mod fuzzing;
 mod host;
+mod instances;
 mod jail;
 mod job;
 mod limiter;

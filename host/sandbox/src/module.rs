@@ -47,6 +47,11 @@ impl Module {
     }
 
     pub(crate) fn layout(&self) -> &Layout {
-        self.0.artifact.layout()
+        &self.0.artifact.shape().layout
+    }
+
+    /// How many core instances each run has.
+    pub(crate) fn core_instances(&self) -> u64 {
+        self.0.artifact.shape().core_instances
     }
 }

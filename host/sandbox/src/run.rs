@@ -8,9 +8,9 @@ use std::time::Instant;
 use walker_model::{Code, Ended, Failure, Json, Limits, Outcome};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use crate::failure::{During, explain, out_of_fuel, readable, too_much};
+use crate::failure::{During, explain, out_of_fuel, out_of_stack, readable, too_many_instances, too_much};
 use crate::host::contract::exports::walker::guest::guest::Invocation;
-use crate::stack::DeepStack;
+use crate::stack::{self, DeepStack};
 use crate::state::{Start, State};
 use crate::{Effects, HostFault, Job, Module, Sandbox, Stop};
 
@@ -48,10 +48,14 @@ impl Sandbox {
         let mut store = store(self.engine(), State::running(start, &job))
             .map_err(|error| HostFault::Failed(format!("cannot set up the run: {error:#}")))?;
         let mut stack = DeepStack::new(self.stack_bytes());
-        store.call_hook(move |_, hook| {
-            stack.hear(hook);
+        store.call_hook(move |mut store, hook| {
+            if let Some(used) = stack.hear(hook) {
+                let peak = &mut store.data_mut().stack_peak;
+                *peak = used.max(*peak);
+            }
             Ok(())
         });
+        let core_instances = module.core_instances();
         let ended = call(&mut store, module, job).await?;
 
         let fuel_left = store.get_fuel().unwrap_or(0);
@@ -61,6 +65,10 @@ impl Sandbox {
         let (ended, fields) = match ended {
             // It went over between its last call to the host and its end.
             Ok(_) if fuel > limits.fuel => (Ended::Failed(out_of_fuel(&limits)), state.said.saved.take()),
+            // The engine has one size of stack for all tenants: who may use less is told when its calls have returned.
+            Ok(_) if state.stack_peak > limits.stack_bytes.max(stack::KEPT_BYTES as u64) => {
+                (Ended::Failed(out_of_stack(&limits)), state.said.saved.take())
+            }
             Ok(fields) => {
                 state.said.fields_bytes = state.said.fields_bytes.max(fields.len() as u64);
                 (Ended::Completed, Some(fields))
@@ -69,6 +77,7 @@ impl Sandbox {
         };
         let mut usage = state.usage();
         usage.fuel = fuel.min(limits.fuel);
+        usage.core_instances = core_instances;
         usage.duration_ms = started.elapsed().as_secs_f64() * 1_000.0;
         usage.time_ms = usage.duration_ms as u64;
         Ok(Outcome {
@@ -111,6 +120,9 @@ pub(crate) fn store(engine: &Engine, state: State) -> wasmtime::Result<Store<Sta
 async fn call(store: &mut Store<State>, module: &Module, job: Job) -> Result<Result<Json, Failure>, HostFault> {
     if let Err(abort) = store.data().leash.check() {
         return explain(&abort.into(), During::Instantiation, store.data(), module.layout()).map(Err);
+    }
+    if module.core_instances() > store.data().limits.core_instances {
+        return Ok(Err(too_many_instances(module.core_instances(), &store.data().limits)));
     }
     let guest = match module.pre().instantiate_async(&mut *store).await {
         Ok(guest) => guest,

@@ -1,4 +1,4 @@
-//! Gives back what a run used of its stack beyond what the next one is likely to need.
+//! Tells how much of its stack a run used, and gives back what is beyond what the next one is likely to need.
 //!
 //! The pool hands stacks on as they are, so that walkers which recurse would leave a megabyte in each of hundreds. Letting the engine
 //! wipe every stack costs a system call a run, and half of the runs a second on four threads. Here only those pay that went deep.
@@ -10,7 +10,8 @@ use rustix::mm::{Advice, madvise};
 use wasmtime::CallHook;
 
 /// What stays, below the frame of whoever called the guest: an SDK walker's run with its host calls uses less.
-const KEPT_BYTES: usize = 64 << 10;
+/// What is used of it is not known: it may be from the run before.
+pub(crate) const KEPT_BYTES: usize = 64 << 10;
 /// How much of the first page beyond that is looked at. Frames of a recursion are smaller.
 const LOOK_BYTES: usize = 1 << 10;
 const PAGE_BYTES: usize = 4 << 10;
@@ -34,19 +35,21 @@ impl DeepStack {
         Self { guest_bytes: usize::try_from(guest_bytes).unwrap_or(0), calls: 0 }
     }
 
-    /// Hears of each way in and out.
-    pub(crate) fn hear(&mut self, hook: CallHook) {
+    /// Hears of each way in and out. On the last way out, how much was used, the host's own calls for the guest included,
+    /// and at least what is always kept.
+    pub(crate) fn hear(&mut self, hook: CallHook) -> Option<u64> {
         match hook {
             CallHook::CallingWasm => self.calls += 1,
             CallHook::ReturningFromWasm => {
                 self.calls = self.calls.saturating_sub(1);
                 // Further in, the guest that called the host is still on the stack.
                 if self.calls == 0 && !is_on_threads_stack(self.guest_bytes) {
-                    give_back(self.guest_bytes);
+                    return Some((KEPT_BYTES + give_back(self.guest_bytes)) as u64);
                 }
             }
             CallHook::CallingHost | CallHook::ReturningFromHost => {}
         }
+        None
     }
 }
 
@@ -63,15 +66,21 @@ fn frame() -> usize {
     (&raw const here).addr()
 }
 
-/// Gives back what `guest_bytes` below the caller's frame hold, but for the part that is always kept.
+/// Gives back what `guest_bytes` below the caller's frame hold, but for the part that is always kept. Answers how many
+/// bytes beyond that were used, by whole pages.
 #[allow(unsafe_code, reason = "nobody else gives back a part of a stack")]
-fn give_back(guest_bytes: usize) {
-    let Some(deep) = deep(frame(), guest_bytes) else { return };
-    let look = ptr::with_exposed_provenance::<u64>(deep.end - LOOK_BYTES);
+fn give_back(guest_bytes: usize) -> usize {
+    let Some(deep) = deep(frame(), guest_bytes) else { return 0 };
     // SAFETY: a fiber has `guest_bytes` and a megabyte for the host below the frame that first calls a guest, so that all of `deep` is
     // a part of this stack. No frame is there: this one's callees end far above (`KEPT_BYTES`). The engine maps it readable.
-    let is_used = (0..LOOK_BYTES / size_of::<u64>()).any(|at| unsafe { look.add(at).read_volatile() } != 0);
-    if is_used {
+    let is_used = |from: usize, bytes: usize| unsafe {
+        let words = ptr::with_exposed_provenance::<u64>(from);
+        (0..bytes / size_of::<u64>()).any(|at| words.add(at).read_volatile() != 0)
+    };
+    let mut used = 0;
+    if is_used(deep.end - LOOK_BYTES, LOOK_BYTES) {
+        let pages = deep.clone().step_by(PAGE_BYTES).rev();
+        used = pages.take_while(|page| is_used(*page, PAGE_BYTES)).count() * PAGE_BYTES;
         let start = ptr::with_exposed_provenance_mut(deep.start);
         // SAFETY: as above; what lies there is nobody's, and reads as zeros afterwards.
         let given_back = unsafe { madvise(start, deep.len(), Advice::LinuxDontNeed) };
@@ -79,6 +88,7 @@ fn give_back(guest_bytes: usize) {
             tracing::debug!("a deep stack stays in memory: {error}");
         }
     }
+    used
 }
 
 /// The pages that a guest may have used and that are not kept.
@@ -134,11 +144,12 @@ mod tests {
             let deep = deep.start..deep.end - 4 * PAGE_BYTES;
             dig(GUEST_BYTES);
             let before = used(deep.clone());
-            give_back(GUEST_BYTES);
-            (before, used(deep.clone()), deep.len() / PAGE_BYTES, is_on_threads_stack(GUEST_BYTES))
+            let told = give_back(GUEST_BYTES) / PAGE_BYTES;
+            (before, told, used(deep.clone()), deep.len() / PAGE_BYTES, is_on_threads_stack(GUEST_BYTES))
         });
-        let (before, after, pages, is_on_threads_stack) = thread.unwrap().join().unwrap();
+        let (before, told, after, pages, is_on_threads_stack) = thread.unwrap().join().unwrap();
         assert!(before > pages * 9 / 10, "{before} of {pages}");
+        assert!(told >= before && told <= pages + 4, "{told} told of {before}");
         // Its first page begins where another frame did.
         assert!(after <= 1, "{after} of {pages} are left");
         assert!(is_on_threads_stack);

@@ -35,6 +35,8 @@ pub(crate) struct State {
     phase: Phase,
     host_calls: u64,
     largest_call: u64,
+    /// How much stack its calls used, in bytes.
+    pub(crate) stack_peak: u64,
 }
 
 /// What a run has said so far, beyond what it printed.
@@ -119,6 +121,7 @@ impl State {
             phase,
             host_calls: 0,
             largest_call: 0,
+            stack_peak: 0,
         }
     }
 
@@ -151,6 +154,7 @@ impl State {
             host_call_bytes: self.largest_call,
             handles: most_handles(&mut self.table),
             spawns: self.said.spawns,
+            stack_bytes: self.stack_peak.min(self.limits.stack_bytes),
             ..Usage::default()
         }
     }

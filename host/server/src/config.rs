@@ -56,8 +56,6 @@ pub use tls::{PlainHttp, TlsFiles};
 /// | `module_cache_bytes` | | `WALKER_MODULE_CACHE_BYTES` | `module_cache_bytes` |
 /// | `keep_days` | | `WALKER_KEEP_DAYS` | `keep_days` |
 /// | `quotas` | | | `[limits]` and `[ceiling]`, by the names of [`walker_model::Quotas`] |
-/// | `stack_bytes` | | `WALKER_STACK_BYTES` | `stack_bytes` |
-/// | `core_instances` | | `WALKER_CORE_INSTANCES` | `core_instances` |
 /// | `jail` | | | `[jail]`, `[jail.bounds]` |
 /// | `connections.max` | | `WALKER_MAX_CONNECTIONS` | `max_connections` |
 /// | `connections.head_timeout` | | `WALKER_HEAD_TIMEOUT` | `head_timeout` |
@@ -113,10 +111,6 @@ pub struct Config {
     pub keep_days: u16,
     /// What tenants may use, and what they can be given at most.
     pub quotas: QuotaRules,
-    /// The stack of one run.
-    pub stack_bytes: u64,
-    /// How many core instances a module may need; more are refused at upload.
-    pub core_instances: usize,
     /// What checking and compiling one module may use, and how much of what a module may hold.
     pub jail: JailLimits,
     /// What clients' connections may cost.
@@ -161,8 +155,6 @@ impl Default for Config {
             // Long enough to look into what happened last month; what is to stay belongs into the caller's own database.
             keep_days: 30,
             quotas: QuotaRules::default(),
-            stack_bytes: walker_sandbox::Config::default().stack_bytes,
-            core_instances: walker_sandbox::Config::default().max_core_instances as usize,
             jail: JailLimits::default(),
             connections: Connections::default(),
             logins: Logins::default(),

@@ -150,8 +150,8 @@ async fn with_database(
         // No run may have more; 4 GiB is what a memory of 32 bits can have.
         max_memory_bytes: most.memory_bytes.clamp(1, 4 << 30).next_multiple_of(1 << 16),
         max_table_elements: u32::try_from(most.table_elements).unwrap_or(u32::MAX).max(1),
-        max_core_instances: u32::try_from(config.core_instances).unwrap_or(u32::MAX),
-        stack_bytes: config.stack_bytes,
+        max_core_instances: u32::try_from(most.core_instances).unwrap_or(u32::MAX),
+        stack_bytes: most.stack_bytes,
         ..walker_sandbox::Config::default()
     };
     let sandbox = Sandbox::new(sandbox_config.clone())?;

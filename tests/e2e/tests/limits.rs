@@ -90,6 +90,28 @@ async fn each_limit_is_told_by_name_and_number() {
     }
     assert_eq!(client.run("sample", &json!({})).await["run"]["limits"], before["run"]["limits"]);
 
+    // As deep as it goes anyway, and a little less; as many instances as its module consists of, and one less.
+    let deep = json!({"depth": 8_000});
+    for (name, walker, fields, code, message) in [
+        ("stack_bytes", "overflows_stack", &deep, "limit.stack", "its calls nested too deeply and used up its "),
+        ("core_instances", "sample", &json!({}), "limit.instances", "its module consists of "),
+    ] {
+        let free = client.run(walker, fields).await;
+        assert_eq!(free["schedule"]["status"], "completed", "{free}");
+        let used = free["run"]["usage"][name].as_u64().unwrap();
+        for (allowed, ends) in [(used, "completed"), (used - 1, "failed")] {
+            patch(&host, "default", json!({name: allowed})).await.expect(200);
+            let view = client.run(walker, fields).await;
+            assert_eq!((&view["schedule"]["status"], &view["run"]["limits"][name]), (&json!(ends), &json!(allowed)));
+            if ends == "failed" {
+                let told = view["schedule"]["error"].as_str().unwrap();
+                assert!(told.starts_with(message) && told.contains(&allowed.to_string()), "{told}");
+                failed(&view, 500, code, told);
+            }
+        }
+        patch(&host, "default", json!({name: null})).await.expect(200);
+    }
+
     // What is too large is refused where it is given.
     patch(&host, "default", json!({"fields_bytes": 30, "custom_bytes": 10})).await.expect(200);
     let long = json!({"value": "x".repeat(40)});

@@ -33,6 +33,8 @@ const LIMITS: &[&str] = &[
     "spawns",
     "spawn_depth",
     "call_depth",
+    "stack_bytes",
+    "core_instances",
 ];
 
 /// Holds an answer of `GET /walkers/{id}` to its documented shape; answers its walker.

@@ -14,7 +14,7 @@ use walker_model::{Definition, Frame};
 use super::attempts::{self, Attempt};
 use super::walls::{self, Walls};
 use super::{JailLimits, Order, wire};
-use crate::artifact::Layout;
+use crate::artifact::Shape;
 use crate::componentize::Rejected;
 use crate::{Config, SourceLine, admit, engine, symbolize};
 
@@ -39,7 +39,7 @@ pub(super) struct Instructions {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     /// To `admit`.
-    Admitted { fingerprint: String, definitions: Vec<Definition>, layout: Layout },
+    Admitted { fingerprint: String, definitions: Vec<Definition>, shape: Shape },
     /// To `symbolize`.
     Lines(Vec<Option<SourceLine>>),
     /// To `inspect`.
@@ -112,10 +112,11 @@ fn serve(instructions: Instructions, walls: Walls) -> io::Result<()> {
 fn answer_admit(instructions: &Instructions, wasm: &[u8]) -> io::Result<(Answer, Vec<u8>)> {
     let engine = engine::compiling(&instructions.config).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    Ok(match runtime.block_on(admit::admit(&engine, &instructions.limits.bounds, wasm)) {
-        Ok(admit::Compiled { native, layout, definitions }) => {
+    let most = u64::from(instructions.config.max_core_instances);
+    Ok(match runtime.block_on(admit::admit(&engine, &instructions.limits.bounds, most, wasm)) {
+        Ok(admit::Compiled { native, shape, definitions }) => {
             let fingerprint = engine::fingerprint(&engine);
-            (Answer::Admitted { fingerprint, definitions, layout }, native)
+            (Answer::Admitted { fingerprint, definitions, shape }, native)
         }
         Err(Rejected(message)) => (Answer::Rejected(message), Vec::new()),
     })

@@ -141,8 +141,8 @@ impl Jail {
             Died::OfTheHost(message) => AdmitError::Fault(message),
         })?;
         match answer {
-            (Answer::Admitted { fingerprint, definitions, layout }, file, native_bytes) => {
-                Ok(Admitted { artifact: Artifact::trusted(file, native_bytes, layout), definitions, fingerprint })
+            (Answer::Admitted { fingerprint, definitions, shape }, file, native_bytes) => {
+                Ok(Admitted { artifact: Artifact::trusted(file, native_bytes, shape), definitions, fingerprint })
             }
             (Answer::Rejected(message), ..) => Err(AdmitError::Rejected(message)),
             _ => Err(AdmitError::Fault("the jail answered another question".into())),

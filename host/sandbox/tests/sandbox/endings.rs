@@ -10,6 +10,8 @@ use crate::world::{World, job, run, try_run};
 pub(crate) const TESTS: &[Test] = &[
     ("completes", completes),
     ("each_failure_has_its_code", each_failure_has_its_code),
+    ("stack_is_told_and_bounded_below_the_engine_s", stack_is_told_and_bounded_below_the_engine_s),
+    ("more_core_instances_than_allowed_never_begin", more_core_instances_than_allowed_never_begin),
     ("keeps_what_was_reported_and_saved", keeps_what_was_reported_and_saved),
     ("tells_a_guest_of_problems", tells_a_guest_of_problems),
     ("host_faults_are_not_outcomes", host_faults_are_not_outcomes),
@@ -82,7 +84,7 @@ fn each_failure_has_its_code() {
         "(func $deep (param i32) (result i32) (i32.add (call $deep (local.get 0)) (i32.const 1)))",
         "(call $deep (i32.const 0))",
         Code::LimitStack,
-        "its calls nested too deeply and used up the stack; recurse less, or have the host's stack_bytes raised",
+        "its calls nested too deeply and used up its 1048576 bytes of stack; use less, or have limit stack_bytes raised",
     );
     check(
         "",
@@ -96,6 +98,49 @@ fn each_failure_has_its_code() {
         Code::LimitMemory,
         "needed more than its 100 table elements; use less, or have limit table_elements raised",
     );
+}
+
+fn stack_is_told_and_bounded_below_the_engine_s() {
+    let recursion = "(func $deep (param i32) (result i32)
+        (if (result i32) (i32.eqz (local.get 0))
+            (then (i32.const 0))
+            (else (i32.add (call $deep (i32.sub (local.get 0) (i32.const 1))) (i32.const 1)))))";
+    let deep = |depth: u32, stack_bytes| {
+        let body = format!("(drop (call $deep (i32.const {depth}))) (call $ok (i32.const 2048) (i32.const 11))");
+        let outcome = run(core(&format!("{FIELDS}{recursion}"), &body), Limits { stack_bytes, ..Limits::default() });
+        (outcome.failure().map(|failure| failure.code), outcome.usage.stack_bytes)
+    };
+    assert_eq!(deep(10, 1 << 20), (None, 64 << 10), "what is always kept");
+    let (ended, used) = deep(8_000, 1 << 20);
+    assert_eq!(ended, None);
+    assert!((128 << 10..1 << 20).contains(&used) && used % (4 << 10) == 0, "{used}");
+    // The same run where less is allowed, and where exactly that is.
+    assert_eq!(deep(8_000, used - 1), (Some(Code::LimitStack), used - 1));
+    assert_eq!(deep(8_000, used), (None, used));
+    let (ended, used) = deep(1 << 30, 1 << 20);
+    assert!(ended == Some(Code::LimitStack) && (1_000 << 10..=1 << 20).contains(&used), "{ended:?} {used}");
+    // Nothing of it is left for the next.
+    assert_eq!(deep(10, 1 << 20), (None, 64 << 10));
+}
+
+fn more_core_instances_than_allowed_never_begin() {
+    let limited = |core_instances| {
+        run(core(FIELDS, "(call $ok (i32.const 2048) (i32.const 11))"), Limits { core_instances, ..Limits::default() })
+    };
+    let whole = limited(256);
+    assert_eq!(whole.ended, Ended::Completed);
+    // The module, and what adapts it to the component model.
+    let count = whole.usage.core_instances;
+    assert!((2..10).contains(&count), "{count}");
+    assert_eq!(limited(count).ended, Ended::Completed);
+    let failed = limited(count - 1);
+    let failure = failed.failure().unwrap();
+    let message = format!(
+        "its module consists of {count} core instances, and may of {}; use less, or have limit core_instances raised",
+        count - 1
+    );
+    assert_eq!((failure.code, &failure.message), (Code::LimitInstances, &message));
+    assert_eq!((failed.usage.core_instances, failed.usage.fuel), (count, 0));
 }
 
 fn keeps_what_was_reported_and_saved() {

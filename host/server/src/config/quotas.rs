@@ -2,10 +2,19 @@
 //!
 //! Knows nothing of what a limit bounds.
 
+use std::ops::RangeInclusive;
+
 use walker_model::{Quotas, SetQuotas};
 
 use super::parse;
 use crate::quotas::{Ceiling, QuotaRules};
+
+/// Ceilings that the engine itself is bound by, and their ranges: less runs hardly anything, and each run reserves all of
+/// it; four times what the largest guests known need.
+const OF_THE_ENGINE: [(&str, RangeInclusive<u64>, &str); 2] = [
+    ("stack_bytes", 64 << 10..=64 << 20, "a size from 64KiB to 64MiB"),
+    ("core_instances", 1..=1_000, "a number from 1 to 1000"),
+];
 
 /// Reads one value: a number, or a text in the unit that the limit's name tells.
 pub(super) fn value(name: &str, given: &toml::Value) -> Result<u64, String> {
@@ -27,7 +36,7 @@ pub(super) fn value(name: &str, given: &toml::Value) -> Result<u64, String> {
 /// The rules that follow from both tables. Where only one of the two is given, the other makes room for it.
 ///
 /// # Errors
-/// Each limit that is above its ceiling.
+/// Each limit that is above its ceiling, and each ceiling that no engine can have.
 pub(super) fn rules(limits: &SetQuotas, ceiling: &SetQuotas) -> Result<QuotaRules, Vec<String>> {
     let mut rules = QuotaRules { default: Quotas::DEFAULT, ceiling: Ceiling(Quotas::CEILING) };
     let mut mistakes = Vec::new();
@@ -40,6 +49,11 @@ pub(super) fn rules(limits: &SetQuotas, ceiling: &SetQuotas) -> Result<QuotaRule
         }
         let most = most.unwrap_or(quota.ceiling.max(limit.unwrap_or(0)));
         let limit = limit.unwrap_or(quota.default).min(most);
+        if let Some((name, _, expected)) =
+            OF_THE_ENGINE.iter().find(|(name, range, _)| *name == quota.name && !range.contains(&most))
+        {
+            mistakes.push(format!("ceiling.{name}: expected {expected}, not {most}"));
+        }
         for (to, value) in [(&mut rules.default, limit), (&mut rules.ceiling.0, most)] {
             *to.get_mut(quota.name).expect("it is one of them") = value;
         }

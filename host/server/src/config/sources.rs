@@ -14,11 +14,6 @@ use super::{Config, PlainHttp, Secret, cors, parse, proxies, quotas, tls};
 use crate::quotas::QuotaRules;
 use crate::telemetry;
 
-/// Less runs hardly anything; each run reserves all of it.
-const STACK: std::ops::RangeInclusive<u64> = 64 << 10..=64 << 20;
-/// Four times what the largest guests known need.
-const MAX_CORE_INSTANCES: usize = 1_000;
-
 /// Shorter ones would end while being used; longer ones are what keys are for.
 const SESSION: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(365 * 86_400);
 
@@ -72,17 +67,6 @@ impl Config {
         from.read("max_body_bytes", "WALKER_MAX_BODY_BYTES", &mut config.max_body_bytes, parse::bytes);
         from.read("module_cache_bytes", "WALKER_MODULE_CACHE_BYTES", &mut config.module_cache_bytes, parse::bytes);
         from.read("keep_days", "WALKER_KEEP_DAYS", &mut config.keep_days, parse::days);
-        from.read("stack_bytes", "WALKER_STACK_BYTES", &mut config.stack_bytes, |text| {
-            let bytes = parse::bytes(text)?;
-            let fits = STACK.contains(&bytes);
-            if fits { Ok(bytes) } else { Err("expected a size from 64KiB to 64MiB".to_owned()) }
-        });
-        from.read("core_instances", "WALKER_CORE_INSTANCES", &mut config.core_instances, |text| {
-            parse::count(text)
-                .ok()
-                .filter(|count| *count <= MAX_CORE_INSTANCES)
-                .ok_or_else(|| format!("expected a whole number from 1 to {MAX_CORE_INSTANCES}"))
-        });
         from.quotas(&mut config.quotas);
         from.table("jail", &mut config.jail);
         if config.jail.max_module_bytes != JailLimits::default().max_module_bytes {
@@ -317,7 +301,7 @@ mod tests {
         let file = "data_dir = '/srv/w'\nrole = 'runner'\nlog_format = 'json'\nlog = 'warn'\nmax_module_bytes = '1MiB'\n\
                     max_body_bytes = 7\nmodule_cache_bytes = '2GiB'\ndatabase_url = 'postgres://u:p@h/d'\n\
                     listen = '0.0.0.0:1'\ntls_cert = '/c.pem'\ntls_key = '/k.pem'\nplain_http = false\n\
-                    operator_token = '0123456789abcdefghij'\nstack_bytes = '2MiB'\ncore_instances = 9\n\
+                    operator_token = '0123456789abcdefghij'\n\
                     max_connections = 5\nhead_timeout = '1s'\n\
                     logins_per_address = 8\nlogins_per_account = 9\nsession_lifetime = '2h'\n\
                     trusted_proxies = ['10.0.0.1', '10.1.0.0/16']\nforwarded_header = 'forwarded'\ncors_origins = ['https://app.example']\n\
@@ -351,7 +335,6 @@ mod tests {
         };
         assert_eq!(config.connections, connections);
         assert_eq!(config.database_url.as_ref().unwrap().expose(), "postgres://u:p@h/d");
-        assert_eq!((config.stack_bytes, config.core_instances), (2 << 20, 9));
         let QuotaRules { default, ceiling } = config.quotas;
         assert_eq!((default.limits.time_ms, default.live_walkers), (5_000, 7));
         assert_eq!((default.limits.memory_bytes, ceiling.0.limits.memory_bytes), (64 << 20, 64 << 20));
@@ -361,8 +344,8 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let file = "threads = 0\nslot = 1\nrole = ['all']\nstack_bytes = 1\n\
-                    [limits]\nfuel = -1\nfeul = 2\nreports = 6\n[ceiling]\nreports = 5\nfuel = true\n\
+        let file = "threads = 0\nslot = 1\nrole = ['all']\n\
+                    [limits]\nfuel = -1\nfeul = 2\nreports = 6\n[ceiling]\nreports = 5\nfuel = true\nstack_bytes = 1\ncore_instances = 1001\n\
                     [jail]\nmax_module_bytes = 1\n[jail.bounds]\nlocalls = 1\n";
         let env = [("WALKER_LISTEN", "nowhere"), ("WALKER_OPERATOR_TOKEN", "hunter2")];
         let mistakes = load(&[("log_format", "xml")], &env, file).unwrap_err();
@@ -377,13 +360,14 @@ mod tests {
             ("walker.toml: limits.feul", "no such limit"),
             ("walker.toml: limits.reports", "above ceiling.reports, 5"),
             ("walker.toml: ceiling.fuel", "true"),
-            ("walker.toml: stack_bytes", "64KiB"),
+            ("walker.toml: ceiling.stack_bytes", "64KiB"),
+            ("walker.toml: ceiling.core_instances", "1000"),
             ("walker.toml: jail.bounds", "unknown field `localls`"),
         ] {
             let found = mistakes.iter().find(|line| line.starts_with(place));
             assert!(found.is_some_and(|line| line.contains(mention)), "{place}: {mistakes:#?}");
         }
-        assert_eq!(mistakes.len(), 12, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 13, "{mistakes:#?}");
         assert!(!mistakes.concat().contains("hunter2"));
     }
 
