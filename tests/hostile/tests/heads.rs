@@ -9,21 +9,20 @@ async fn a_head_has_its_bounds() {
     let client = &host.client;
     let path = |length: usize| format!("GET /walkers/{}", "x".repeat(length));
     let header = |count: usize, length: usize| format!("x-{}: a\r\n", "y".repeat(length)).repeat(count);
-    // What the HTTP library itself cannot read has no body that says so.
     for (what, request, headers, status, code) in [
         ("a long path", path(8_000), String::new(), 404, "walker.not_found"),
         ("a longer path", path(9_000), String::new(), 414, "uri.too_long"),
-        ("a path beyond all", path(70_000), String::new(), 414, ""),
+        ("a path beyond all", path(70_000), String::new(), 414, "uri.too_long"),
         ("large headers", path(1), header(2, 12_000), 404, "walker.not_found"),
         ("larger headers", path(1), header(3, 12_000), 431, "headers.too_large"),
-        ("headers beyond all", path(1), header(90, 10_000), 431, ""),
-        ("too many headers", path(1), header(120, 1), 431, ""),
+        ("headers beyond all", path(1), header(90, 10_000), 431, "headers.too_large"),
+        ("too many headers", path(1), header(120, 1), 431, "headers.too_large"),
     ] {
         let mut wire = Wire::to(&host).await;
         let _ = wire.try_send([head(client, &request, &headers), b"\r\n".to_vec()].concat()).await;
         let answer = wire.answer().await;
         assert_eq!(answer.status, status, "{what}: {answer:?}");
-        assert!(answer.body.contains(code) && answer.body.is_empty() == code.is_empty(), "{what}: {answer:?}");
+        assert!(answer.body.contains(&format!("\"code\":\"{code}\"")), "{what}: {answer:?}");
     }
     for garbage in [
         b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03".as_slice(),
@@ -38,8 +37,10 @@ async fn a_head_has_its_bounds() {
         let mut wire = Wire::to(&host).await;
         wire.send(garbage).await;
         let end = wire.end().await;
-        let said = end.lines().next().unwrap_or_default();
-        assert!(said.is_empty() || said.starts_with("HTTP/1.1 400 "), "{:?}: {end}", String::from_utf8_lossy(garbage));
+        // Who begins with what is another version's beginning would not understand an answer.
+        let expect = !garbage.starts_with(b"PRI");
+        let is_told = end.starts_with("HTTP/1.1 400 ") && end.contains(r#""code":"request.malformed""#);
+        assert!(if expect { is_told } else { end.is_empty() }, "{:?}: {end}", String::from_utf8_lossy(garbage));
     }
     scene::still_serves(client).await;
     host.stop().await;

@@ -6,6 +6,7 @@ mod activity;
 mod connection;
 mod open_files;
 mod paced;
+mod refusals;
 mod socket;
 mod tls;
 

@@ -151,6 +151,21 @@ impl Problem {
     pub(crate) fn is(&self, kind: Kind) -> bool {
         matches!(self.what, What::Ours(ours) if ours == kind)
     }
+
+    /// The body of an answer to the request with this id.
+    pub(crate) fn to_json(&self, request_id: &str) -> Vec<u8> {
+        let body = ProblemBody {
+            kind: format!("urn:walker:problem:{}", self.code()),
+            title: self.title(),
+            status: self.status(),
+            detail: &self.detail,
+            code: self.code(),
+            request_id,
+            errors: &self.errors,
+            walker_id: self.walker_id.as_ref(),
+        };
+        serde_json::to_vec(&body).expect("a problem serialises")
+    }
 }
 
 impl fmt::Display for Problem {
@@ -161,19 +176,8 @@ impl fmt::Display for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let request_id = author::request_id();
-        let body = ProblemBody {
-            kind: format!("urn:walker:problem:{}", self.code()),
-            title: self.title(),
-            status: self.status(),
-            detail: &self.detail,
-            code: self.code(),
-            request_id: &request_id,
-            errors: &self.errors,
-            walker_id: self.walker_id.as_ref(),
-        };
-        let status = StatusCode::from_u16(body.status).expect("every kind's status is one");
-        let json = serde_json::to_vec(&body).expect("a problem serialises");
+        let status = StatusCode::from_u16(self.status()).expect("every kind's status is one");
+        let json = self.to_json(&author::request_id());
         let mut response = (status, [(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON))], json).into_response();
         let headers = response.headers_mut();
         let retry_after = HeaderValue::from(self.retry_seconds);

@@ -14,7 +14,12 @@ const MAX_LENGTH: usize = 128;
 /// The caller's own id if it is fit for a header and a log line, else a new one.
 pub(crate) fn of(headers: &HeaderMap) -> String {
     let given = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_well_formed(id));
-    given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+    given.map_or_else(new, str::to_owned)
+}
+
+/// A new one.
+pub(crate) fn new() -> String {
+    Uuid::now_v7().to_string()
 }
 
 fn is_well_formed(id: &str) -> bool {

@@ -27,6 +27,7 @@ use tower::ServiceExt as _;
 
 use super::activity::{Activity, Phase, UnderWay};
 use super::paced::Paced;
+use super::refusals::Refusals;
 use super::socket::Socket;
 use super::{Peer, Tls};
 use crate::config::Connections;
@@ -131,7 +132,8 @@ where
     let mut builder = http1::Builder::new();
     // Heads are watched below, where waiting for one is told from waiting for its end.
     builder.header_read_timeout(None).max_buf_size(BUFFER_BYTES);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let stream = TokioIo::new(Refusals::new(stream));
+    let mut connection = pin!(builder.serve_connection(stream, service).with_upgrades());
     let mut stopping = Some(pin!(terms.stop.cancelled()));
     poll_fn(|context| {
         if let Some(stop) = &mut stopping

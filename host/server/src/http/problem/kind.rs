@@ -34,6 +34,7 @@ macro_rules! kinds {
 kinds! {
     QueryInvalid = "query.invalid", 400, "The query cannot be used";
     HeaderInvalid = "header.invalid", 400, "A header cannot be used";
+    RequestMalformed = "request.malformed", 400, "The request cannot be read";
     BodyMalformed = "body.malformed", 400, "The body cannot be read";
 
     TokenMissing = "token.missing", 401, "A token is needed";
