@@ -3,8 +3,6 @@
 //! Looks at nothing that a head says.
 
 use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use super::problem::{Kind, Problem};
 
@@ -35,16 +33,16 @@ pub(super) fn unreadable(status: u16) -> Option<Problem> {
 }
 
 /// Refuses a request whose head is too large, before anything looks at it.
-pub(super) async fn bound(request: Request, next: Next) -> Response {
+pub(super) fn bound(request: &Request) -> Result<(), Problem> {
     let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
     if uri > MAX_URI_BYTES {
         let detail = format!("path and query have {uri} bytes; at most {MAX_URI_BYTES} are taken");
-        return Problem::new(Kind::UriTooLong, detail).into_response();
+        return Err(Problem::new(Kind::UriTooLong, detail));
     }
     let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if headers > MAX_HEADER_BYTES {
         let detail = format!("the headers have {headers} bytes; at most {MAX_HEADER_BYTES} are taken");
-        return Problem::new(Kind::HeadersTooLarge, detail).into_response();
+        return Err(Problem::new(Kind::HeadersTooLarge, detail));
     }
-    next.run(request).await
+    Ok(())
 }

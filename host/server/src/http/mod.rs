@@ -22,6 +22,7 @@ mod problem;
 mod protect;
 mod request_id;
 mod service;
+mod surroundings;
 mod tenants;
 mod unread;
 mod usage;
@@ -34,23 +35,20 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::{Config, Role};
 use crate::host::Host;
 use problem::{Kind, Problem};
-use protect::Transport;
+use surroundings::Surroundings;
 
 /// Everything that a host of its role answers.
 pub fn router(host: Arc<Host>) -> Router {
     let config = host.config.clone();
     match config.role {
-        Role::All | Role::Api => {
-            let (routes, document) = routes().split_for_parts();
-            finish(routes.layer(openapi::document_layer(&document)), &config, host)
-        }
+        Role::All | Role::Api => finish(routes().into(), &config, host),
         // It runs walkers and serves nobody: only whether it is alive and ready.
         Role::Runner => finish(service::health_routes().into(), &config, host),
     }
@@ -75,25 +73,18 @@ fn routes() -> OpenApiRouter<Arc<Host>> {
         .merge(audit::routes())
 }
 
-/// What surrounds every request, whatever it asks for.
+/// What surrounds every request, whatever it asks for. In as few layers as can be: each costs every request several
+/// allocations.
 fn finish<S: Clone + Send + Sync + 'static>(routes: Router<S>, config: &Config, state: S) -> Router {
-    let transport = if config.tls.is_some() { Transport::Tls } else { Transport::Plain };
-    let routes = routes
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(axum::middleware::from_fn(unread::drain))
-        .layer(axum::middleware::from_fn(head::bound));
+    let routes =
+        routes.fallback(not_found).method_not_allowed_fallback(method_not_allowed).layer(from_fn(surroundings::within));
     // Where nobody is named, nothing is said of other sites at all.
     let routes = match config.cors_origins.as_slice() {
         [] => routes,
         origins => routes.layer(protect::sharing(origins)),
     };
-    routes
-        .layer(axum::middleware::from_fn_with_state(transport, protect::protect))
-        // Outermost: it also sees what the others answer.
-        .layer(axum::middleware::from_fn_with_state(Arc::new(config.proxies.clone()), observe::observe))
-        .with_state(state)
+    // Outermost: it also sees what the others answer.
+    routes.layer(from_fn_with_state(Arc::new(Surroundings::of(config)), surroundings::without)).with_state(state)
 }
 
 async fn not_found() -> Problem {
@@ -103,17 +94,6 @@ async fn not_found() -> Problem {
 async fn method_not_allowed(request: Request) -> Response {
     let detail = format!("{} does nothing here; the Allow header says what does", request.method());
     Problem::new(Kind::MethodNotAllowed, detail).into_response()
-}
-
-/// A panic in one handler is that request's fault alone.
-fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
-    let cause = cause
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| cause.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    tracing::error!(cause, "a request's handler panicked: {cause}");
-    Problem::fault().into_response()
 }
 
 #[cfg(test)]

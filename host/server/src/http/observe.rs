@@ -2,12 +2,10 @@
 //!
 //! Logs no headers and no queries: they may hold tokens.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 use tracing::field::Empty;
 use tracing::{Instrument, Level};
@@ -22,7 +20,11 @@ use crate::config::Proxies;
 const ACCESS: &str = "walker_server::access";
 
 /// Gives the request its id, answers with it, and logs how it went.
-pub(super) async fn observe(State(proxies): State<Arc<Proxies>>, request: Request, next: Next) -> Response {
+pub(super) async fn observe(
+    proxies: &Proxies,
+    request: Request,
+    answer: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     let started = Instant::now();
     let request_id = request_id::of(request.headers());
     // The template, not the path: it holds ids, and would make every line its own kind.
@@ -32,8 +34,8 @@ pub(super) async fn observe(State(proxies): State<Arc<Proxies>>, request: Reques
     if let Some(trace_id) = trace_id(request.headers()) {
         span.record("trace_id", trace_id);
     }
-    let address = client_address(request.extensions(), request.headers(), &proxies);
-    let answer = author::asked(request_id.clone(), address, next.run(request));
+    let address = client_address(request.extensions(), request.headers(), proxies);
+    let answer = author::asked(request_id.clone(), address, answer(request));
     let mut response = answer.instrument(span.clone()).await;
 
     let status = response.status().as_u16();
@@ -62,11 +64,8 @@ fn trace_id(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use axum::Router;
     use axum::body::Body;
     use axum::response::IntoResponse;
-    use axum::routing::get;
-    use tower::ServiceExt;
 
     use super::*;
     use crate::http::problem::{Kind, Problem};
@@ -85,11 +84,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_problem_names_the_request_that_had_it() {
-        let routes = Router::new()
-            .route("/", get(|| async { Problem::new(Kind::Busy, "x").into_response() }))
-            .layer(axum::middleware::from_fn_with_state(Arc::new(Proxies::default()), observe));
         let request = Request::builder().uri("/").header(X_REQUEST_ID, "mine").body(Body::empty()).unwrap();
-        let response = routes.oneshot(request).await.unwrap();
+        let answer = async |_| Problem::new(Kind::Busy, "x").into_response();
+        let response = observe(&Proxies::default(), request, answer).await;
         assert_eq!(response.headers()[X_REQUEST_ID], "mine");
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();

@@ -2,7 +2,8 @@
 //!
 //! Each operation describes itself beside its handler.
 
-use axum::Extension;
+use std::sync::LazyLock;
+
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -14,20 +15,12 @@ use utoipa::{Modify, OpenApi as _};
 
 use super::problem::{FieldError, PROBLEM_JSON, ProblemBody};
 
-/// The serialised document.
-#[derive(Clone)]
-pub(super) struct Document(Bytes);
-
-impl Document {
-    pub(super) fn answer(&self) -> Response {
-        ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], self.0.clone()).into_response()
-    }
-}
-
-/// Hands the finished document to the handler that serves it.
-pub(super) fn document_layer(document: &OpenApi) -> Extension<Document> {
-    let text = finished(document.clone()).to_json().expect("the document serialises");
-    Extension(Document(text.into()))
+/// Answers with the document.
+pub(super) fn answer() -> Response {
+    /// Nothing in it changes while the host runs.
+    static DOCUMENT: LazyLock<Bytes> =
+        LazyLock::new(|| finished(super::routes().into_openapi()).to_json().expect("the document serialises").into());
+    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], DOCUMENT.clone()).into_response()
 }
 
 /// What stands around the operations.

@@ -4,14 +4,11 @@
 
 use std::time::Duration;
 
-use axum::extract::{Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, Method};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::extract::REPLAYED;
@@ -37,16 +34,13 @@ pub(super) enum Transport {
 }
 
 /// Adds what an answer does not say itself.
-pub(super) async fn protect(State(transport): State<Transport>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+pub(super) fn protect(transport: Transport, headers: &mut HeaderMap) {
     for (name, value) in ALWAYS {
         headers.entry(name).or_insert(value);
     }
     if transport == Transport::Tls {
         headers.insert(STRICT_TRANSPORT_SECURITY, ONLY_HTTPS);
     }
-    response
 }
 
 /// Lets pages of these sites call the host. Without cookies: who a caller is, its token says, which a page must have got.

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use axum::{Extension, Json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::docs;
 use super::extract::{NoQuery, Search};
-use super::openapi::{Document, problems};
+use super::openapi::{self, problems};
 use super::problem::{Kind, Problem};
 use super::views::Health;
 use crate::host::Host;
@@ -43,8 +43,8 @@ async fn readyz(State(host): State<Arc<Host>>, _: Search<NoQuery>) -> Result<Jso
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "service", security(()),
     responses((status = 200, description = "OpenAPI of this host.", content_type = "application/json", body = Object)))]
-async fn openapi_json(Extension(document): Extension<Document>) -> Response {
-    document.answer()
+async fn openapi_json() -> Response {
+    openapi::answer()
 }
 
 /// This document, readable; needs no network.

@@ -12,7 +12,6 @@ use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::{Extensions, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -34,9 +33,9 @@ pub(super) fn trust(extensions: &Extensions) {
 }
 
 /// Answers once the client has sent all of its request, or more of it than is worth reading.
-pub(super) async fn drain(request: Request, next: Next) -> Response {
+pub(super) async fn drain(request: Request, answer: impl AsyncFnOnce(Request) -> Response) -> Response {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return answer(request).await;
     }
     let (mut parts, body) = request.into_parts();
     let room = Room(Arc::new(AtomicUsize::new(MOST_FOR_STRANGERS)));
@@ -48,7 +47,7 @@ pub(super) async fn drain(request: Request, next: Next) -> Response {
         is_coming: !parts.headers.contains_key(EXPECT),
         left: left.clone(),
     };
-    let mut answer = next.run(Request::from_parts(parts, Body::from_stream(watched))).await;
+    let mut answer = answer(Request::from_parts(parts, Body::from_stream(watched))).await;
     let left = left.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(pieces) = left
         && !is_read_to_its_end(pieces, room.0.load(Ordering::Relaxed)).await
@@ -109,6 +108,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use axum::Router;
+    use axum::middleware::{Next, from_fn};
     use axum::routing::post;
     use futures::stream;
     use tower::ServiceExt;
@@ -124,7 +124,7 @@ mod tests {
             .route("/none", post(async || ()))
             .route("/first", post(first))
             .route("/all", post(async |_: Bytes| ()))
-            .layer(axum::middleware::from_fn(drain));
+            .layer(from_fn(async |request, next: Next| drain(request, async |request| next.run(request).await).await));
         for (path, expects, read) in [
             ("/none", false, 3),
             ("/first", false, 3),
