@@ -1,9 +1,7 @@
 //! One attempt: a job on the walkers' threads, its output stored meanwhile.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior};
 use walker_model::{Json, Outcome, TenantId, WalkerId};
 use walker_sandbox::{HostFault, Job, Module, Stop};
 
@@ -13,9 +11,6 @@ use crate::effects::RunEffects;
 use crate::host::Host;
 use crate::store::Lease;
 use crate::store::logs::LogChunk;
-
-/// How late a reader sees the output of a walker that still runs.
-const LOG_FLUSH: Duration = Duration::from_secs(1);
 
 /// What an attempt needs besides its job.
 pub(super) struct Setting {
@@ -59,20 +54,13 @@ impl Host {
         let mut run = self.walkers.spawn(ticket, async move { sandbox.run(&module, job, seen, stop).await });
         let outcome = match setting.lease {
             None => run.await,
-            Some(lease) => {
-                // Not `interval`, whose first tick is due at once, and late by up to a millisecond like any timer's.
-                let mut flush = tokio::time::interval_at(Instant::now() + LOG_FLUSH, LOG_FLUSH);
-                flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                loop {
-                    tokio::select! {
-                        biased;
-                        outcome = &mut run => break outcome,
-                        () = logs.full() => {}
-                        _ = flush.tick() => {}
-                    }
-                    self.store_logs(lease, &logs).await;
+            Some(lease) => loop {
+                tokio::select! {
+                    biased;
+                    outcome = &mut run => break outcome,
+                    () = logs.due() => self.store_logs(lease, &logs).await,
                 }
-            }
+            },
         };
         // A panic below is this run's fault and nobody else's.
         let mut outcome =
