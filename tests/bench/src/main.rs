@@ -88,6 +88,7 @@ enum Section {
     Loops,
     Canary,
     Host,
+    Lives,
     Threads,
     Neighbours,
     Wake,
@@ -95,13 +96,14 @@ enum Section {
     Volume,
 }
 
-/// The last one takes too long to be a part of the whole.
-const SECTIONS: [(&str, Section); 10] = [
+/// `lives` is a part of `host`; `volume` takes too long to be a part of the whole.
+const SECTIONS: [(&str, Section); 11] = [
     ("sandbox", Section::Sandbox),
     ("limits", Section::Limits),
     ("loops", Section::Loops),
     ("canary", Section::Canary),
     ("host", Section::Host),
+    ("lives", Section::Lives),
     ("threads", Section::Threads),
     ("neighbours", Section::Neighbours),
     ("wake", Section::Wake),
@@ -124,7 +126,7 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted.is_empty() {
         wanted = SECTIONS.map(|(_, section)| section).to_vec();
-        wanted.retain(|section| *section != Section::Volume);
+        wanted.retain(|section| !matches!(section, Section::Lives | Section::Volume));
     }
     let threads = std::thread::available_parallelism().context("cannot count the cores")?.get();
     report::machine(threads);
@@ -136,6 +138,7 @@ fn main() -> anyhow::Result<()> {
             Section::Loops => tight_loops::measure(plan, &runtime)?,
             Section::Canary => canary::measure(plan, threads, &runtime)?,
             Section::Host => runtime.block_on(measure_host(plan))?,
+            Section::Lives => runtime.block_on(measure_lives(plan))?,
             Section::Threads => runtime.block_on(threads::measure(plan))?,
             Section::Neighbours => runtime.block_on(neighbours::measure(plan, threads))?,
             Section::Wake => runtime.block_on(wake::measure(plan))?,
@@ -144,6 +147,15 @@ fn main() -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+async fn measure_lives(plan: Plan) -> anyhow::Result<()> {
+    let folder = host::Folder::new()?;
+    let host = host::Host::start(&folder).await?;
+    host.publish().await?;
+    let database = database::Database::of(&folder).await?;
+    lifecycle::measure(plan, &host, &database).await?;
+    host.stop().await
 }
 
 async fn measure_volume(plan: Plan) -> anyhow::Result<()> {
