@@ -118,7 +118,8 @@ impl TenantQuotas {
             let set = self.store.tenant_terms(tenant).await?;
             Ok(Terms { quotas: self.rules.with(&set.quotas), is_open: set.is_open })
         };
-        match self.fresh.try_get_with(tenant, load).await {
+        // Rarely on the way: kept out of the futures of everything that asks.
+        match Box::pin(self.fresh.try_get_with(tenant, load)).await {
             Ok(terms) => {
                 self.last.insert(tenant, terms).await;
                 Ok(terms)

@@ -141,7 +141,7 @@ async fn invoke(
     let node: Option<NodeId> = node.as_deref().map(node_id).transpose()?;
     // Nobody makes the host read a body for a walker that they may not invoke.
     if caller.is_public() {
-        host.may_invoke(&actor, &walker).await.map_err(refused)?;
+        Box::pin(host.may_invoke(&actor, &walker)).await.map_err(refused)?;
     }
     let JsonBody(fields) = JsonBody::from_request(body, host).await?;
     let Options { custom, execute_date, priority, wait, key } = options;
@@ -149,7 +149,7 @@ async fn invoke(
     let what = Invocation { walker, node, fields, custom, execute_date, priority };
     let invoked = match key {
         None => host.invoke(&actor, what).await.map(Answered::First),
-        Some(key) => host.invoke_once(&actor, what, key).await,
+        Some(key) => Box::pin(host.invoke_once(&actor, what, key)).await,
     };
     match invoked.map_err(refused)? {
         Answered::First(invoked) => answered(host, &actor, invoked, wait, FirstLook::AfterAWhile).await,
@@ -178,9 +178,9 @@ async fn answered(
     };
     let location = [(LOCATION, format!("/walkers/{id}"))];
     if let Some(at_most) = wait
-        && let Some(view) = host.wait_for_end(actor, &id, at_most, look).await?
+        && let Some(view) = Box::pin(host.wait_for_end(actor, &id, at_most, look)).await?
     {
-        return Ok((location, answer(host, view).await).into_response());
+        return Ok((location, Box::pin(answer(host, view)).await).into_response());
     }
     Ok((location, Json(Accepted { status: 200, walker_id: id })).into_response())
 }

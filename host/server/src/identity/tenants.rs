@@ -37,8 +37,8 @@ impl Identity {
         if !is_tenant_name(tenant) {
             return Ok(None);
         }
-        let found =
-            self.tenants.0.try_get_with_by_ref(tenant, self.store.tenant(tenant)).await.map_err(Error::Store)?;
+        let found = Box::pin(self.tenants.0.try_get_with_by_ref(tenant, self.store.tenant(tenant)));
+        let found = found.await.map_err(Error::Store)?;
         Ok(found
             .filter(|tenant| !tenant.is_deleting)
             .map(|tenant| Caller::Public { tenant: tenant.id, root: tenant.public_root }))

@@ -85,23 +85,11 @@ impl Identity {
         if self.tokens.nobody.contains_key(&hash) {
             return Ok(None);
         }
-        // Callers with one token wait for one look-up.
-        let found = self
-            .tokens
-            .callers
-            .try_get_with(hash, async {
-                match self.store.token(&hash).await {
-                    Ok(Some(token)) => {
-                        if matches!(token.bearer, Bearer::Key { .. }) {
-                            self.uses.saw(token.id);
-                        }
-                        Ok(Caller::from(token))
-                    }
-                    Ok(None) => Err(NotFound::Nobody),
-                    Err(error) => Err(NotFound::Store(Arc::new(error))),
-                }
-            })
-            .await;
+        let found = match self.tokens.callers.get(&hash).await {
+            Some(caller) => Ok(caller),
+            // Rarely on the way: kept out of the future of every request.
+            None => Box::pin(self.look_up(hash)).await,
+        };
         match found {
             Ok(caller) => Ok(Some(caller).filter(|caller| caller.expires().is_none_or(|end| end > Utc::now()))),
             Err(reason) => match &*reason {
@@ -112,6 +100,23 @@ impl Identity {
                 NotFound::Store(error) => Err(Error::Store(error.clone())),
             },
         }
+    }
+
+    /// Asks the database; callers with one token wait for one look-up.
+    async fn look_up(&self, hash: [u8; 32]) -> Result<Caller, Arc<NotFound>> {
+        let look_up = async {
+            match self.store.token(&hash).await {
+                Ok(Some(token)) => {
+                    if matches!(token.bearer, Bearer::Key { .. }) {
+                        self.uses.saw(token.id);
+                    }
+                    Ok(Caller::from(token))
+                }
+                Ok(None) => Err(NotFound::Nobody),
+                Err(error) => Err(NotFound::Store(Arc::new(error))),
+            }
+        };
+        self.tokens.callers.try_get_with(hash, look_up).await
     }
 
     /// Forgets all tokens: many were removed at once.

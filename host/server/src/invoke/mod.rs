@@ -215,6 +215,10 @@ impl Host {
         if is_put_off {
             return Err(Error::NotDeferrable(ready.walker.walker));
         }
+        Box::pin(self.run_for_caller(actor, ready)).await
+    }
+
+    async fn run_for_caller(self: &Arc<Self>, actor: &Actor, ready: Ready) -> Result<Invoked, Error> {
         // Counted while it runs, like any other.
         let _coming = self.room_for(std::slice::from_ref(&ready)).await?;
         let slot = self.slot_for_caller(actor.tenant).await?;

@@ -60,7 +60,7 @@ impl Host {
         let (tenant, quota) = ready.first().map_or((TenantId(0), 0), |one| (one.walker.tenant, one.live_walkers));
         if let Some(storage) = ready.first().and_then(|one| one.storage) {
             let bytes: i64 = ready.iter().map(|one| one.walker.stored()).sum();
-            self.room_to_store::<Error>(tenant, bytes.unsigned_abs(), storage).await?;
+            Box::pin(self.room_to_store::<Error>(tenant, bytes.unsigned_abs(), storage)).await?;
         }
         let ids: Vec<_> = ready.iter().map(|ready| ready.walker.id).collect();
         let room = self.backlog.admit(tenant, &ids, quota).await;

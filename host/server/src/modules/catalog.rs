@@ -59,7 +59,8 @@ impl Catalog {
         if let Some(entry) = self.active.get(&key).await {
             return Ok(Some(entry));
         }
-        let Some(version) = self.store.active_version(tenant, walker).await? else { return Ok(None) };
+        let version = Box::pin(self.store.active_version(tenant, walker)).await?;
+        let Some(version) = version else { return Ok(None) };
         let Some(entry) = entry(version, walker) else { return Ok(None) };
         let entry = Arc::new(entry);
         self.active.insert(key, entry.clone()).await;
@@ -72,7 +73,8 @@ impl Catalog {
         if let Some(entry) = self.pinned.get(&key).await {
             return Ok(Some(entry));
         }
-        let Some(version) = self.store.version(module, version).await? else { return Ok(None) };
+        let version = Box::pin(self.store.version(module, version)).await?;
+        let Some(version) = version else { return Ok(None) };
         let Some(entry) = entry(version, walker) else { return Ok(None) };
         let entry = Arc::new(entry);
         self.pinned.insert(key, entry.clone()).await;

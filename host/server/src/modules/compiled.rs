@@ -99,8 +99,9 @@ impl Compiled {
         if let Some(module) = self.memory.get(sha256).await {
             return Ok(module);
         }
-        // Runs that need the same module wait for one load.
-        self.memory.try_get_with(*sha256, self.load(*sha256)).await.map_err(|error| (*error).clone())
+        // Runs that need the same module wait for one load. Rarely on the way: kept out of every run's future.
+        let load = Box::pin(self.memory.try_get_with(*sha256, self.load(*sha256)));
+        load.await.map_err(|error| (*error).clone())
     }
 
     async fn load(&self, sha256: [u8; 32]) -> Result<Module, Unloadable> {

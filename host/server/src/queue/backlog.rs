@@ -112,7 +112,7 @@ impl Backlog {
             live.is_fresh(now)
         });
         if !is_fresh {
-            self.count(tenant).await?;
+            Box::pin(self.count(tenant)).await?;
         }
         self.with(tenant, |live| {
             if live.total().saturating_add(ids.len() as u64) > quota {

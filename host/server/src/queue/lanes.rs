@@ -104,7 +104,7 @@ impl Lanes {
         if let Some(id) = self.0.numbers.get(lane).await {
             return Ok(id);
         }
-        let id = self.0.store.lane(lane).await?;
+        let id = Box::pin(self.0.store.lane(lane)).await?;
         self.0.numbers.insert(lane.clone(), id).await;
         Ok(id)
     }

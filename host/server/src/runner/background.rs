@@ -83,10 +83,11 @@ impl Host {
 
     fn spawn_run(self: &Arc<Self>, run: Run, slot: Slot) {
         let (host, ran) = (self.clone(), self.backlog.run(run.tenant, run.lease.id));
-        tokio::spawn(async move {
+        // Boxed once: a runtime moves the tasks that it is given several times.
+        tokio::spawn(Box::pin(async move {
             host.run(run, slot).await;
             drop(ran);
-        });
+        }));
     }
 
     /// Runs an async walker and commits what came of it.
@@ -114,7 +115,7 @@ impl Host {
             }
             Err(HostFault::Failed(fault)) => {
                 tracing::error!(walker = %lease.id, fault, "walker {} could not be run", lease.id);
-                return self.give_back(tenant, lease).await;
+                return Box::pin(self.give_back(tenant, lease)).await;
             }
         };
         let fuel = outcome.usage.fuel;
@@ -132,7 +133,7 @@ impl Host {
                 retry,
             };
             // Without a yes it ends as it failed; if the yes got lost, its lease is gone and that writes nothing.
-            if self.writers.again(attempt).await.unwrap_or(false) {
+            if Box::pin(self.writers.again(attempt)).await.unwrap_or(false) {
                 self.lanes.ended(tenant, &walker, fuel);
                 return self.waits_again(tenant);
             }
@@ -148,7 +149,7 @@ impl Host {
             // Cancelled at the last moment: whoever cancelled it was told so.
             cancel(&mut outcome);
             let result = ResultRow::new(root, claimed_at, &outcome, logs, saved_reports);
-            written = self.writers.complete(lease.to_stop(), result, ()).await;
+            written = Box::pin(self.writers.complete(lease.to_stop(), result, ())).await;
         }
         self.lanes.ended(tenant, &walker, fuel);
         match written {
@@ -160,9 +161,12 @@ impl Host {
                 tracing::error!(walker = %lease.id, error = &error as &dyn std::error::Error, "the database refused the result of walker {}", lease.id);
                 // Another attempt would end the same way, so it ends now, without what was refused.
                 let failure = Failure::new(Code::LimitOutput, "what it left behind could not be stored");
-                if !self.end(lease, &failure).await || !self.end(lease.to_stop(), &cancelled()).await {
-                    self.give_back(tenant, lease).await;
-                }
+                let ending = async {
+                    if !self.end(lease, &failure).await || !self.end(lease.to_stop(), &cancelled()).await {
+                        self.give_back(tenant, lease).await;
+                    }
+                };
+                Box::pin(ending).await;
             }
         }
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_task::{Builder, Runnable, ScheduleInfo, WithInfo};
+use futures::FutureExt as _;
 use tokio::sync::oneshot;
 use walker_model::TenantId;
 use walker_sandbox::Stop;
@@ -91,7 +92,8 @@ impl Turns {
         let (answer, answered) = oneshot::channel();
         let shared = self.0.clone();
         let schedule = WithInfo(move |run, info: ScheduleInfo| shared.push(run, info));
-        let body = async move { drop(answer.send(future.await)) };
+        // Not an async block, which would hold the future twice: where it was taken from and where it is polled.
+        let body = future.map(|output| drop(answer.send(output)));
         let (run, task) = Builder::new().metadata(ticket).spawn(|_| body, schedule);
         task.detach();
         run.schedule();

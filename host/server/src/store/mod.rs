@@ -178,7 +178,8 @@ pub struct Store {
     /// As the role that row-level security binds.
     tenants: Pool,
     role: Role,
-    config: tokio_postgres::Config,
+    /// Shared: copies of it are many, and it is not small.
+    config: Arc<tokio_postgres::Config>,
 }
 
 impl Store {
@@ -198,7 +199,7 @@ impl Store {
             .keepalives_retries(3);
         let role = migrate::migrate(&config).await?;
         let (pool, tenants) = (pool(&config, pool_size, String::new()), pool(&config, pool_size, role.take_on()));
-        let store = Self { pool, tenants, role, config };
+        let store = Self { pool, tenants, role, config: Arc::new(config) };
         store.add_days().await?;
         store.check_role().await?;
         Ok(store)
