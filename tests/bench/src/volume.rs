@@ -22,7 +22,9 @@ use crate::stats::Samples;
 pub(crate) const FULL: i64 = 2_000_000;
 /// The same, to see whether it works.
 pub(crate) const QUICK: i64 = 20_000;
-/// More than the host has slots.
+/// Fewer than a host has by default: most of the walkers are to wait.
+pub(crate) const SLOTS: &str = "64";
+/// More than the slots.
 const CALLERS: usize = 160;
 /// While more wait than this, callers hold back.
 const MAX_WAITING: i64 = 50_000;
@@ -39,6 +41,8 @@ const MAX_QUEUE_MB: f64 = 128.0;
 
 /// The host's own statement claims at most so many in one look; rolled back, so that the host runs what was found.
 const AT_MOST: i64 = 64;
+/// And so many bytes, as the host does.
+const MAX_CLAIM_BYTES: i64 = 32 << 20;
 
 /// Measures; `lives` walkers go through.
 pub(crate) async fn measure(host: &Host, database: &Database, lives: i64) -> anyhow::Result<()> {
@@ -140,7 +144,7 @@ impl Probe {
         let at_most = vec![AT_MOST; lanes.len()];
         self.client.batch_execute("begin").await?;
         let began = Instant::now();
-        self.client.query(&self.claim, &[&lanes, &at_most, &self.host, &false]).await?;
+        self.client.query(&self.claim, &[&lanes, &at_most, &self.host, &false, &MAX_CLAIM_BYTES]).await?;
         times.0[0].push(began.elapsed());
         self.client.batch_execute("rollback").await?;
 

@@ -11,9 +11,9 @@ use super::slots::{Slot, Slots};
 use super::{HostLease, Strays};
 use crate::modules::Catalog;
 use crate::quotas::QuotaRules;
-use crate::store::claim::{self, Claimed, Counted, Take};
+use crate::store::claim::{self, Claimed, Counted, Take, Takes};
 use crate::store::lanes::{self, Lane};
-use crate::store::{Error, Session, Store, within};
+use crate::store::{Error, LARGE_MESSAGE_BYTES, Session, Store, within};
 
 /// The safety net below wake-ups: how late it may be noticed that a walker is due, or was queued by another host.
 const LOOK: Duration = Duration::from_millis(100);
@@ -25,6 +25,9 @@ const LATEST_LOOK: Duration = Duration::from_millis(250);
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// More in one statement gains nothing.
 const MAX_CLAIM: usize = 200;
+/// What one claim brings along, but for its last walker's input: some hundred milliseconds of work for Postgres and for this
+/// host, during which nobody else's walkers are taken; and far from what a slow network carries within [`ANSWER_WAIT`].
+const MAX_CLAIM_BYTES: i64 = 32 << 20;
 
 /// What claiming needs.
 pub(crate) struct Claiming {
@@ -41,7 +44,7 @@ pub(crate) struct Claiming {
 pub(crate) async fn claim_due(claiming: Claiming, start: impl Fn(Claimed, Slot) + Send + Sync) {
     let mut claimer = Claimer { claiming, start, link: None, looked: None, look_after: Duration::ZERO };
     while !claimer.claiming.slots.is_closed() {
-        match within(ANSWER_WAIT, claimer.take()).await {
+        match claimer.take().await {
             Ok(Took::Some) => continue,
             Ok(Took::Nothing) => {}
             Err(error) => {
@@ -85,6 +88,15 @@ struct Link {
     session: Session,
     claim: Statement,
     due: Statement,
+    /// The most that a claim on it has brought.
+    carried: i64,
+}
+
+/// What a claim brought.
+struct Brought {
+    walkers: Vec<Claimed>,
+    /// Whether the next claim may find more in the same lanes, because what is here is large.
+    is_cut: bool,
 }
 
 impl<S: Fn(Claimed, Slot)> Claimer<S> {
@@ -92,7 +104,7 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
     /// host.
     async fn take(&mut self) -> Result<Took, Error> {
         if self.claiming.lanes.take_heard() || self.until_look().is_zero() {
-            self.look().await?;
+            within(ANSWER_WAIT, self.look()).await?;
         }
         let since = self.claiming.lanes.now();
         if self.claiming.lanes.has_waiting() {
@@ -106,22 +118,26 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
             picks.into_iter().partition(|pick| pick.limit.is_limited());
         if !free.is_empty() {
             let takes: Vec<Take> = free.iter().map(|pick| take(pick, pick.slots.len())).collect();
-            let claimed = self.claim(&takes, Counted::Freely).await?;
-            self.start(claimed, &mut free, since);
+            let brought = within(ANSWER_WAIT, self.claim(&takes, Counted::Freely)).await?;
+            self.start(brought, &mut free, since);
         }
         for of_one in limited.chunk_by_mut(|one, next| one.tenant == next.tenant) {
-            self.claim_limited(of_one, since).await?;
+            within(ANSWER_WAIT, self.claim_limited(of_one, since)).await?;
         }
+        self.link.take_if(|link| link.carried > LARGE_MESSAGE_BYTES as i64);
         Ok(Took::Some)
     }
 
-    /// Starts what was claimed; a lane that gave fewer than there were slots is empty.
-    fn start(&self, claimed: Vec<Claimed>, picks: &mut [Pick], since: Moment) {
-        for claimed in claimed {
+    /// Starts what was claimed; a lane that gave fewer than there were slots is empty, unless there was too much for one claim.
+    fn start(&self, brought: Brought, picks: &mut [Pick], since: Moment) {
+        for claimed in brought.walkers {
             let pick = picks.iter_mut().find(|pick| pick.id == claimed.lane).expect("only these lanes were asked for");
             let slot = pick.slots.pop().expect("no more are claimed than there are slots");
             self.claiming.lanes.started(claimed.tenant);
             (self.start)(claimed, slot);
+        }
+        if brought.is_cut {
+            return;
         }
         for pick in picks.iter().filter(|pick| !pick.slots.is_empty()) {
             self.claiming.lanes.emptied(pick, since);
@@ -152,16 +168,23 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
         }
         let takes: Vec<Take> =
             picks.iter().map(|pick| take(pick, pick.slots.len())).filter(|take| take.at_most > 0).collect();
-        let claimed = if takes.is_empty() { Vec::new() } else { self.claim(&takes, Counted::Limited).await? };
+        let brought = self.claim(&takes, Counted::Limited).await?;
         self.link().await?.session.batch_execute("commit").await?;
-        self.start(claimed, picks, since);
+        self.start(brought, picks, since);
         Ok(())
     }
 
-    async fn claim(&mut self, takes: &[Take], counted: Counted) -> Result<Vec<Claimed>, Error> {
+    async fn claim(&mut self, lanes: &[Take], counted: Counted) -> Result<Brought, Error> {
+        if lanes.is_empty() {
+            return Ok(Brought { walkers: Vec::new(), is_cut: false });
+        }
         let host = self.claiming.lease.id();
         let link = self.link().await?;
-        claim::claim(&link.session, &link.claim, host, takes, counted).await
+        let takes = Takes { lanes, at_most_bytes: MAX_CLAIM_BYTES };
+        let walkers = claim::claim(&link.session, &link.claim, host, takes, counted).await?;
+        let bytes = walkers.iter().map(|walker| walker.bytes).sum();
+        link.carried = link.carried.max(bytes);
+        Ok(Brought { walkers, is_cut: bytes >= MAX_CLAIM_BYTES })
     }
 
     /// Finds out what waits, also what other hosts queued or what has become due.
@@ -204,7 +227,7 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
                 let session = self.claiming.store.queue_session().await?;
                 let claim = session.prepare(claim::CLAIM).await?;
                 let due = session.prepare(lanes::DUE).await?;
-                *none = Some(Link { session, claim, due });
+                *none = Some(Link { session, claim, due, carried: 0 });
             }
         }
         Ok(self.link.as_mut().expect("just made"))

@@ -16,7 +16,7 @@ use crate::modules::Catalog;
 use crate::quotas::QuotaRules;
 use crate::store::cancel::Cancelled;
 use crate::store::checkpoint::Checkpoint;
-use crate::store::claim::{self, Claimed, Counted, Take};
+use crate::store::claim::{self, Claimed, Counted, Take, Takes};
 use crate::store::complete::ResultRow;
 use crate::store::intake::{self, NewWalker};
 use crate::store::lanes::{Lane, LaneId};
@@ -121,6 +121,15 @@ impl Scene {
     /// Has a walker run again, as its caller may.
     pub(super) async fn retry(&self, actor: &Actor, id: &WalkerId) -> bool {
         self.store.retry(actor, id, self.lane(&self.walker()).await).await.unwrap()
+    }
+
+    /// What is waiting, taken by the statement alone: from each lane so many, and so many bytes in all.
+    pub(super) async fn take(&self, lanes: &[(LaneId, i64)], at_most_bytes: i64) -> Vec<Claimed> {
+        let session = self.store.queue_session().await.unwrap();
+        let statement = session.prepare(claim::CLAIM).await.unwrap();
+        let lanes: Vec<Take> = lanes.iter().map(|(lane, at_most)| Take { lane: *lane, at_most: *at_most }).collect();
+        let takes = Takes { lanes: &lanes, at_most_bytes };
+        claim::claim(&session, &statement, self.lease.id(), takes, Counted::Freely).await.unwrap()
     }
 
     pub(super) async fn view(&self, id: Uuid) -> crate::store::WalkerView {

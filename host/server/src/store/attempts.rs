@@ -220,7 +220,7 @@ impl Store {
                     delete from results r using walkers w
                     where r.id = $1 and w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)
                       and r.status in (3, 4)
-                    returning r.*),
+                    returning r.*, octet_length(w.fields::text) + coalesce(octet_length(w.custom::text), 0) input_bytes),
                  a as (
                     insert into attempts (id, attempt, tenant_id, root_id, started, ended, code, error, failure, usage, logs, was_result)
                     select id, attempt, tenant_id, root_id, executed_date, finished_at, coalesce(substring(failure::text from '^\\{{\"code\":\"([a-z.]+)\"'), 'guest.error'), error,
@@ -228,18 +228,19 @@ impl Store {
                     from r where attempt > 0
                     on conflict (id, attempt) do update set was_result = true),
                  k as (
-                    insert into checkpoints (id, tenant_id, attempt, fields, reports)
-                    select id, tenant_id, attempt, fields,
-                           (select coalesce(json_agg(x.report order by x.n), '[]')
-                            from json_array_elements(r.reports) with ordinality x(report, n) where x.n <= r.saved_reports)
-                    from r where saved_reports is not null and fields is not null
+                    insert into checkpoints (id, tenant_id, attempt, fields, reports, bytes)
+                    select id, tenant_id, attempt, fields, saved, octet_length(fields::text) + octet_length(saved::text)
+                    from r cross join lateral (
+                        select coalesce(json_agg(x.report order by x.n), '[]') saved
+                        from json_array_elements(r.reports) with ordinality x(report, n) where x.n <= r.saved_reports) s
+                    where saved_reports is not null and fields is not null
                     on conflict (id) do update
-                        set attempt = excluded.attempt, fields = excluded.fields, reports = excluded.reports, saved_at = now()),
+                        set attempt = excluded.attempt, fields = excluded.fields, reports = excluded.reports, bytes = excluded.bytes, saved_at = now()),
                  s as (
                     insert into stored_deltas (tenant_id, day, bytes)
                     select r.tenant_id, id_day(r.id), -({unlogged}) from r)
-                 insert into queue (id, tenant_id, lane, execute_date, attempt)
-                 select id, tenant_id, $5::int4, now(), attempt from r",
+                 insert into queue (id, tenant_id, lane, execute_date, attempt, bytes)
+                 select id, tenant_id, $5::int4, now(), attempt, input_bytes from r",
             unlogged = bytes_of!(unlogged),
         );
         let root = actor.readable_root();

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use walker_model::{Json, NodeId, TenantId};
 
 use super::lanes::LaneId;
-use super::{Error, HostId, Lease, Session};
+use super::{Error, HostId, Lease, Parameter, Session};
 
 /// A walker that this host is to run.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(crate) struct Claimed {
     pub(crate) tenant: TenantId,
     pub(crate) lane: LaneId,
     pub(crate) claimed_at: DateTime<Utc>,
+    /// How large its input is, as was told when it was stored.
+    pub(crate) bytes: i64,
     /// What to run; `None` when the input is gone, which no host can mend.
     pub(crate) input: Option<Input>,
 }
@@ -53,23 +55,38 @@ pub(crate) enum Counted {
     Freely,
 }
 
+/// All that one claim may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Takes<'a> {
+    /// From which lanes how many.
+    pub(crate) lanes: &'a [Take],
+    /// After so many bytes of input no further walker is taken.
+    pub(crate) at_most_bytes: i64,
+}
+
 /// Goes into each lane through the index, so that one with half a million waiting walkers costs no more than one with
 /// a single walker. A host that was taken for dead, and does not know it yet, gets nothing: what it took would be taken
 /// from it at the next sweep, one attempt poorer.
+///
+/// Of what was found it takes as much as `$5` allows, of each lane in turns, and always the first: an answer of gigabytes
+/// would come too late or not at all.
 pub const CLAIM: &str = "
 with pick as materialized (
-    select x.tid
-    from unnest($1::int4[], $2::int8[]) l(lane, at_most) cross join lateral (
-        select q.ctid tid from queue q
+    select x.tid, l.place, row_number() over (partition by l.place order by x.execute_date) turn,
+           x.bytes + case when x.attempt > 0 then coalesce((select k.bytes from checkpoints k where k.id = x.id), 0) else 0 end bytes
+    from unnest($1::int4[], $2::int8[]) with ordinality l(lane, at_most, place) cross join lateral (
+        select q.ctid tid, q.id, q.execute_date, q.attempt, q.bytes from queue q
         where q.owner is null and q.lane = l.lane and q.execute_date <= now()
         order by q.execute_date limit l.at_most for update skip locked) x
     where exists (select 1 from hosts where id = $3::int4)),
+fit as materialized (
+    select tid, sum(bytes) over (order by turn, place rows unbounded preceding) - bytes before from pick),
 c as (
     update queue q set owner = $3::int4, attempt = attempt + 1, claimed_at = now(), limited = $4::bool
-    where q.ctid = any(array(select tid from pick))
-    returning q.id, q.tenant_id, q.lane, q.attempt, q.claimed_at)
+    where q.ctid = any(array(select tid from fit where before < $5::int8))
+    returning q.id, q.tenant_id, q.lane, q.attempt, q.claimed_at, q.bytes)
 select c.id, c.tenant_id, c.lane, c.attempt, c.claimed_at, w.walker, w.module_id, w.module_version, w.node_kind, w.node_id,
-       w.root_id, w.custom, w.depth, coalesce(k.fields, w.fields) fields, k.reports
+       w.root_id, w.custom, w.depth, coalesce(k.fields, w.fields) fields, k.reports, c.bytes::int8 + coalesce(k.bytes, 0) bytes
 from c left join walkers w on w.id = c.id left join checkpoints k on k.id = c.id";
 
 /// Takes due walkers for `host`.
@@ -77,13 +94,14 @@ pub(crate) async fn claim(
     session: &Session,
     statement: &Statement,
     host: HostId,
-    takes: &[Take],
+    takes: Takes<'_>,
     counted: Counted,
 ) -> Result<Vec<Claimed>, Error> {
-    let lanes: Vec<i32> = takes.iter().map(|take| take.lane.0).collect();
-    let at_most: Vec<i64> = takes.iter().map(|take| take.at_most).collect();
+    let lanes: Vec<i32> = takes.lanes.iter().map(|take| take.lane.0).collect();
+    let at_most: Vec<i64> = takes.lanes.iter().map(|take| take.at_most).collect();
     let limited = counted == Counted::Limited;
-    let rows = session.query(statement, &[&lanes, &at_most, &host.0, &limited]).await?;
+    let values: [Parameter<'_>; 5] = [&lanes, &at_most, &host.0, &limited, &takes.at_most_bytes];
+    let rows = session.query(statement, &values).await?;
     rows.iter().map(|row| claimed(row, host)).collect()
 }
 
@@ -117,6 +135,7 @@ fn claimed(row: &Row, host: HostId) -> Result<Claimed, Error> {
         tenant: TenantId(row.try_get("tenant_id")?),
         lane: LaneId(row.try_get("lane")?),
         claimed_at: row.try_get("claimed_at")?,
+        bytes: row.try_get("bytes")?,
         input,
     })
 }

@@ -154,12 +154,69 @@ async fn a_host_that_was_taken_for_dead_claims_nothing_until_it_knows() {
     let mut scene = Scene::new().await;
     scene.queue(scene.walker()).await;
     scene.store.leave(scene.lease.id()).await.unwrap();
-    let session = scene.store.queue_session().await.unwrap();
-    let statement = session.prepare(claim::CLAIM).await.unwrap();
-    let lane = Lane { tenant: scene.actor.tenant, walker: "sample".into(), priority: Priority::Normal };
-    let takes = [Take { lane: scene.lanes.number(&lane).await.unwrap(), at_most: 10 }];
-    let claim = async |host| claim::claim(&session, &statement, host, &takes, Counted::Freely).await.unwrap().len();
-    assert_eq!(claim(scene.lease.id()).await, 0);
+    let lanes = [(scene.lane(&scene.walker()).await, 10)];
+    assert!(scene.take(&lanes, i64::MAX).await.is_empty());
     scene.lease = HostLease::register(&scene.store, Role::All).await.unwrap();
-    assert_eq!(claim(scene.lease.id()).await, 1);
+    assert_eq!(scene.take(&lanes, i64::MAX).await.len(), 1);
+}
+
+const LARGE: usize = 4 << 20;
+
+fn large(scene: &Scene) -> NewWalker {
+    let fields = Json::of(&serde_json::json!({"value": 0, "text": "x".repeat(LARGE)}));
+    NewWalker { fields, ..scene.walker() }
+}
+
+#[tokio::test]
+async fn a_claim_takes_so_many_bytes_of_each_lane_in_turns_and_one_walker_at_least() {
+    let mut scene = Scene::new().await;
+    let small = NewWalker { tenant: TenantId(scene.actor.tenant.0 + 1), ..scene.walker() };
+    for _ in 0..4 {
+        scene.queue(large(&scene)).await;
+    }
+    for _ in 0..3 {
+        scene.queue(small.clone()).await;
+    }
+    let lanes = [(scene.lane(&scene.walker()).await, 10), (scene.lane(&small).await, 10)];
+    let take = async |bytes| {
+        let (mut large, mut small) = (0, 0);
+        for claimed in scene.take(&lanes, bytes).await {
+            *(if claimed.tenant == scene.actor.tenant { &mut large } else { &mut small }) += 1;
+        }
+        (large, small)
+    };
+    assert_eq!(take(1).await, (1, 0), "however large");
+    assert_eq!(take(LARGE as i64 * 2).await, (2, 2), "the third of the large ones would be too much");
+    assert_eq!(take(i64::MAX).await, (1, 1));
+
+    // What was saved counts, too: those who go on from there bring it along.
+    for _ in 0..2 {
+        let lease = scene.accept().await.lease;
+        let checkpoint = Checkpoint { lease, fields: large(&scene).fields, reports: Json::of::<[i32]>(&[]) };
+        assert_eq!(scene.writers.save(checkpoint).await.unwrap(), Fenced::Written);
+    }
+    scene.store.leave(scene.lease.id()).await.unwrap();
+    scene.lease = HostLease::register(&scene.store, Role::All).await.unwrap();
+    // They were stored without a lane.
+    let again = scene.take(&[(LaneId::default(), 10)], LARGE as i64).await;
+    assert_eq!(again.iter().map(|claimed| claimed.bytes > LARGE as i64).collect::<Vec<_>>(), [true]);
+}
+
+#[tokio::test]
+async fn large_walkers_that_are_due_at_once_run_once_and_hold_up_nobody() {
+    const COUNT: usize = 100;
+    let scene = Scene { slots: Slots::new(2 * COUNT), ..Scene::new().await };
+    let due = Some(Utc::now() + TimeDelta::seconds(30));
+    let all = (0..COUNT).map(|_| scene.queue(NewWalker { execute_date: due, ..large(&scene) }));
+    futures::future::join_all(all).await;
+    let stranger = TenantId(scene.actor.tenant.0 + 1);
+    scene.queue(NewWalker { tenant: stranger, execute_date: due, ..scene.walker() }).await;
+    let client = scene.store.client().await.unwrap();
+    client.execute("update queue set execute_date = now()", &[]).await.unwrap();
+    let claimed = scene.claimed(COUNT + 1).await;
+    assert!(claimed.iter().all(|claimed| claimed.lease.attempt == 1), "an answer was lost");
+    let place = claimed.iter().position(|claimed| claimed.tenant == stranger).unwrap();
+    assert!(place < 10, "the small one came after {place} large ones");
+    let ids: std::collections::HashSet<Uuid> = claimed.iter().map(|claimed| claimed.lease.id).collect();
+    assert_eq!(ids.len(), COUNT + 1);
 }
