@@ -19,6 +19,9 @@ use crate::store::{self, Lease, WalkerView};
 
 /// How often a walker that changes hands is asked again: each time means that a host took it or gave it back.
 const MAX_MOVES: usize = 20;
+/// A walker that has had so many attempts is not retried: far more than help anybody. Each leaves a row that is read with the walker,
+/// and their number takes two bytes (32,767 at most), of which this leaves plenty for retries that authors ask for, lost hosts and hand-overs.
+const MAX_ATTEMPTS: u16 = 1_000;
 
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,11 @@ pub enum Error {
     /// It ended well.
     #[error("the walker is completed; only a failed or cancelled one can be retried")]
     IsCompleted,
+    /// It was tried too often.
+    #[error(
+        "the walker has had {0} attempts, and after {MAX_ATTEMPTS} there is no other; start a new one with its fields"
+    )]
+    TooManyAttempts(u16),
     /// It moved between hosts all the time.
     #[error("the walker could not be held; try again shortly")]
     Busy,
@@ -137,11 +145,15 @@ impl Host {
     /// Has a failed or cancelled walker run again, from its last save.
     ///
     /// # Errors
-    /// When there is none within reach, it is live, or it ended well.
+    /// When there is none within reach, it is live, it ended well, or it was tried too often.
     pub async fn retry(&self, actor: &Actor, id: &WalkerId) -> Result<(), Error> {
         let terms = self.quotas.terms(actor.tenant).await.map_err(Error::Quotas)?;
-        match self.stands(actor, id).await? {
+        let WalkerView { schedule, run, .. } = self.own(actor, id).await?;
+        match schedule.status {
             Status::Failed | Status::Cancelled if !terms.is_open => return Err(Error::Suspended),
+            Status::Failed | Status::Cancelled if run.attempt >= MAX_ATTEMPTS => {
+                return Err(Error::TooManyAttempts(run.attempt));
+            }
             Status::Failed | Status::Cancelled => {}
             Status::Completed => return Err(Error::IsCompleted),
             live @ (Status::Pending | Status::Running) => return Err(Error::IsLive(live, "retried")),
@@ -206,9 +218,13 @@ impl Host {
     }
 
     async fn stands(&self, actor: &Actor, id: &WalkerId) -> Result<Status, Error> {
+        self.own(actor, id).await.map(|view| view.schedule.status)
+    }
+
+    async fn own(&self, actor: &Actor, id: &WalkerId) -> Result<WalkerView, Error> {
         let view = self.readers.walker(actor, id).await?;
         // What may only be read, because its owner granted that, is nobody else's to change.
         let is_owned = |view: &WalkerView| actor.readable_root().is_none_or(|root| view.schedule.root_id.uuid == root);
-        view.filter(is_owned).map(|view| view.schedule.status).ok_or(Error::Unknown)
+        view.filter(is_owned).ok_or(Error::Unknown)
     }
 }

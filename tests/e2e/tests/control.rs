@@ -183,6 +183,44 @@ async fn a_cancel_outlives_the_host_that_was_to_heed_it() {
 }
 
 #[tokio::test]
+async fn a_walker_that_outlives_three_hosts_is_given_up_with_every_attempt_on_record() {
+    let mut host = scene::host().await;
+    // The one that stays runs nothing, so that each attempt is on a host that dies.
+    let api = Host::start(Options {
+        database_url: host.options().database_url.clone(),
+        args: vec!["--role".into(), "api".into()],
+        expected_log: vec!["stopped answering", "will run again", "gave up on walker"],
+        ..Options::default()
+    })
+    .await;
+    let client = Client::new(&api.url, host.client.token());
+    let id = client.start("waits_for_save", &json!({"ms": 200_000})).await;
+    for attempt in 1..=3 {
+        while view(&client, &id).await["schedule"]["reports"].as_array().map(Vec::len) != Some(attempt) {
+            tokio::task::yield_now().await;
+        }
+        host.kill().await;
+        if attempt < 3 {
+            host = host.restart().await;
+        }
+    }
+    let view = client.ended(&id).await;
+    let (schedule, run) = (&view["schedule"], &view["run"]);
+    assert_eq!((&schedule["status"], &schedule["http_status"]), (&json!("failed"), &json!(503)), "{view}");
+    assert_eq!((&run["failure"]["code"], &run["attempt"]), (&json!("host.lost"), &json!(3)), "{view}");
+    assert_eq!(schedule["error"], "the host that ran it died, in 3 attempts; retry it when the cause is known");
+    let attempts = run["attempts"].as_array().unwrap();
+    for (number, attempt) in (1..).zip(attempts) {
+        assert_eq!((&attempt["attempt"], &attempt["code"]), (&json!(number), &json!("host.lost")), "{view}");
+        assert_eq!(attempt["error"], "the host that ran it died", "{view}");
+        assert!(scene::time(&attempt["started"]) < scene::time(&attempt["ended"]), "{attempt}");
+    }
+    assert_eq!(attempts.len(), 2, "the third is the walker's end: {view}");
+    assert_eq!((&view["context"]["step"], schedule["reports"].as_array().unwrap().len()), (&json!(1), 3), "{view}");
+    api.stop().await;
+}
+
+#[tokio::test]
 async fn authors_have_failures_retried_and_every_attempt_is_kept() {
     let host = scene::host().await;
     let client = &host.client;
@@ -217,6 +255,23 @@ async fn authors_have_failures_retried_and_every_attempt_is_kept() {
     // An error of a walker that asks for nothing ends it.
     let view = client.run("returns_error", &json!({})).await;
     assert_eq!((&view["run"]["attempt"], &view["run"]["attempts"]), (&json!(1), &Value::Null), "{view}");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_walker_is_retried_a_thousand_times_and_no_more() {
+    let host = scene::host().await;
+    let client = &host.client;
+    let id = client.run("returns_error", &json!({})).await["id"].as_str().unwrap().to_owned();
+    let (admin, connection) =
+        tokio_postgres::connect(host.options().database_url.as_ref().unwrap(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    admin.execute("update results set attempt = 999", &[]).await.unwrap();
+    let retry = async || client.post(&format!("/walkers/{id}/retry"), &json!({})).await;
+    retry().await.expect(202);
+    assert_eq!(client.ended(&id).await["run"]["attempt"], 1_000);
+    let problem = retry().await.problem(409, "walker.tried_out");
+    assert!(problem["detail"].as_str().unwrap().contains("has had 1000 attempts"), "{problem}");
     host.stop().await;
 }
 

@@ -90,7 +90,7 @@ async fn cancel_all(
     Ok(Json(Cancelled { cancelled }))
 }
 
-/// Run a failed or cancelled walker again: a new attempt, from its last saved fields.
+/// Run a failed or cancelled walker again: a new attempt, from its last saved fields. After a thousand attempts there is no other.
 #[utoipa::path(post, path = "/walkers/{walker_id}/retry", tag = "walkers", security(("token" = [])),
     params(("walker_id" = String, Path, description = "The walker's id, such as `w:sample:550e…`")),
     responses((status = 202, description = "It waits to run.", body = Accepted,

@@ -69,7 +69,8 @@ pub(crate) struct Takes<'a> {
 /// from it at the next sweep, one attempt poorer.
 ///
 /// Of what was found it takes as much as `$5` allows, of each lane in turns, and always the first: an answer of gigabytes
-/// would come too late or not at all.
+/// would come too late or not at all. An attempt's number stays the last one that its column holds, rather than fail the
+/// statement for all who share it; hosts that hand a walker back thirty thousand times are what it takes.
 pub const CLAIM: &str = "
 with pick as materialized (
     select x.tid, l.place, row_number() over (partition by l.place order by x.execute_date) turn,
@@ -82,7 +83,7 @@ with pick as materialized (
 fit as materialized (
     select tid, sum(bytes) over (order by turn, place rows unbounded preceding) - bytes before from pick),
 c as (
-    update queue q set owner = $3::int4, attempt = attempt + 1, claimed_at = now(), limited = $4::bool
+    update queue q set owner = $3::int4, attempt = least(q.attempt + 1, 32767), claimed_at = now(), limited = $4::bool
     where q.ctid = any(array(select tid from fit where before < $5::int8))
     returning q.id, q.tenant_id, q.lane, q.attempt, q.claimed_at, q.bytes)
 select c.id, c.tenant_id, c.lane, c.attempt, c.claimed_at, w.walker, w.module_id, w.module_version, w.node_kind, w.node_id,

@@ -127,6 +127,7 @@ impl From<control::Error> for Problem {
             Error::HasEnded(_) => Kind::WalkerHasEnded,
             Error::IsLive(..) => Kind::WalkerIsLive,
             Error::IsCompleted => Kind::WalkerIsCompleted,
+            Error::TooManyAttempts(_) => Kind::WalkerTriedOut,
             Error::Suspended => Kind::TenantSuspended,
             Error::TooManyWalkers(_) => Kind::QuotaWalkers,
             Error::StorageFull(_) => Kind::QuotaStored,

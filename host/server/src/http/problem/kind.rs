@@ -65,6 +65,7 @@ kinds! {
     WalkerHasEnded = "walker.has_ended", 409, "The walker has ended already";
     WalkerIsLive = "walker.is_live", 409, "The walker has not ended";
     WalkerIsCompleted = "walker.is_completed", 409, "The walker ended well";
+    WalkerTriedOut = "walker.tried_out", 409, "The walker was tried too often";
     KeyInProgress = "idempotency.in_progress", 409, "The first request with this key is still running";
     TenantIsDefault = "tenant.is_default", 409, "The default tenant stays";
     TenantDeleting = "tenant.deleting", 409, "The tenant is being deleted";

@@ -160,6 +160,21 @@ async fn a_host_that_was_taken_for_dead_claims_nothing_until_it_knows() {
     assert_eq!(scene.take(&lanes, i64::MAX).await.len(), 1);
 }
 
+#[tokio::test]
+async fn a_walker_of_countless_attempts_spoils_nobodys_claim() {
+    let scene = Scene::new().await;
+    let client = scene.store.client().await.unwrap();
+    let other = NewWalker { tenant: TenantId(scene.actor.tenant.0 + 1), ..scene.walker() };
+    scene.queue(scene.walker()).await;
+    client.execute("update queue set attempt = 32767", &[]).await.unwrap();
+    scene.queue(other.clone()).await;
+    let lanes = [(scene.lane(&scene.walker()).await, 10), (scene.lane(&other).await, 10)];
+    let mut attempts: Vec<i16> =
+        scene.take(&lanes, i64::MAX).await.iter().map(|claimed| claimed.lease.attempt).collect();
+    attempts.sort_unstable();
+    assert_eq!(attempts, [1, 32_767]);
+}
+
 const LARGE: usize = 4 << 20;
 
 fn large(scene: &Scene) -> NewWalker {
