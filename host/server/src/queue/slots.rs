@@ -111,7 +111,13 @@ impl Slots {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.lock();
         if !state.is_closed {
-            state.tenants.entry(tenant).or_default().waiting.push_back(sender);
+            let waiting = &mut state.tenants.entry(tenant).or_default().waiting;
+            // Whoever waits longest gives up first. Left to the next slot that comes free, they would pile up for as long
+            // as none does.
+            while waiting.front().is_some_and(oneshot::Sender::is_closed) {
+                waiting.pop_front();
+            }
+            waiting.push_back(sender);
             let granted = state.grant();
             self.hand_out(state, granted);
         }
@@ -228,5 +234,20 @@ mod tests {
         slots.close();
         assert!(slots.enter(A).await.is_err());
         assert!(slots.take(A).is_none());
+    }
+
+    #[tokio::test]
+    async fn those_who_gave_up_leave_nothing_behind_while_no_slot_comes_free() {
+        let slots = Slots::new(1);
+        let held = slots.take(A).unwrap();
+        let first = slots.enter(A);
+        for _ in 0..1_000 {
+            drop(slots.enter(A));
+        }
+        drop(first);
+        let last = slots.enter(A);
+        assert_eq!(slots.lock().tenants[&A].waiting.len(), 1);
+        drop(held);
+        assert!(last.await.is_ok());
     }
 }
