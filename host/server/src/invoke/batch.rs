@@ -49,8 +49,9 @@ impl Host {
         key: Option<Key>,
     ) -> Result<Answered<Vec<Uuid>>, Error> {
         let ready = self.check_batch(actor, what, fields).await?;
-        let (place, walkers) = self.place(ready).await?;
+        let (mut place, walkers) = self.place(ready).await?;
         let ids = walkers.iter().map(|walker| walker.id).collect();
+        self.wait_ahead(&mut place);
         // None of them starts at once: hosts claim them in turns with everybody else's.
         match self.writers.accept_group(Group { key, walkers }, None).await? {
             Grouped::Stored(_) => {

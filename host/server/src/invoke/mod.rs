@@ -296,8 +296,8 @@ impl Host {
     /// Stores an async walker; returns once that is committed.
     pub(crate) async fn accept(&self, ready: Ready) -> Result<WalkerId, Error> {
         let id = ready.id();
-        let (place, mut walkers) = self.place(vec![ready]).await?;
-        let slot = self.slot_in(&place);
+        let (mut place, mut walkers) = self.place(vec![ready]).await?;
+        let slot = self.slot_in(&mut place);
         let is_queued = slot.is_none();
         let walker = walkers.pop().expect("one was given, and one is placed");
         self.writers.accept(walker, slot).await?;

@@ -6,7 +6,7 @@ use walker_model::TenantId;
 
 use super::{Error, Ready};
 use crate::host::Host;
-use crate::queue::{Coming, Concurrency, Refused, Slot};
+use crate::queue::{Ahead, Coming, Concurrency, Refused, Slot};
 use crate::store::HostId;
 use crate::store::intake::NewWalker;
 use crate::store::lanes::{Lane, LaneId};
@@ -19,6 +19,8 @@ pub(super) struct Place {
     number: LaneId,
     limit: Concurrency,
     is_due: bool,
+    /// While they are stored without a slot: whoever comes later waits behind them.
+    ahead: Option<Ahead>,
 }
 
 impl Host {
@@ -30,29 +32,46 @@ impl Host {
         let lane = Lane { tenant: walker.tenant, walker: walker.walker.clone(), priority: walker.priority };
         let number = self.lanes.number(&lane).await?;
         let limit = Concurrency { walker: first.entry.definition.settings.concurrency, tenant: first.concurrency };
-        let place = Place { coming, lane, number, limit, is_due: walker.execute_date.is_none() };
+        let place = Place { coming, lane, number, limit, is_due: walker.execute_date.is_none(), ahead: None };
         let walkers = ready.into_iter().map(|ready| NewWalker { lane: number, ..ready.walker }).collect();
         Ok((place, walkers))
     }
 
     /// A slot to start in at once, if there is one here and nobody waits before.
-    pub(super) fn slot_in(&self, place: &Place) -> Option<(HostId, Slot)> {
-        let Lane { tenant, priority, .. } = place.lane;
+    pub(super) fn slot_in(&self, place: &mut Place) -> Option<(HostId, Slot)> {
         // What is limited is counted among all hosts, which only a claim does.
-        let may_start = place.is_due && self.runs_async() && !place.limit.is_limited();
-        let slot = if may_start && !self.lanes.is_ahead(tenant, priority) { self.slots.take(tenant) } else { None };
-        slot.map(|slot| (self.lease.id(), slot))
+        if !self.queues(place) || place.limit.is_limited() {
+            self.wait_ahead(place);
+            return None;
+        }
+        match self.lanes.enter(place.lane.tenant, place.lane.priority, &self.slots) {
+            Ok(slot) => Some((self.lease.id(), slot)),
+            Err(ahead) => {
+                place.ahead = Some(ahead);
+                None
+            }
+        }
+    }
+
+    /// They are about to be stored and will wait, before those that come after them.
+    pub(super) fn wait_ahead(&self, place: &mut Place) {
+        place.ahead = self.queues(place).then(|| self.lanes.enter_to_wait(place.lane.tenant, place.lane.priority));
     }
 
     /// They are stored, and wait.
     pub(super) fn wait_in(&self, place: Place) {
+        if self.queues(&place) {
+            self.lanes.queued(place.number, &place.lane, place.limit);
+        }
         place.coming.waiting();
         if place.is_due {
-            if self.runs_async() {
-                self.lanes.queued(place.number, &place.lane, place.limit);
-            }
             self.wake.others();
         }
+    }
+
+    /// Whether they may run at once, and here.
+    fn queues(&self, place: &Place) -> bool {
+        place.is_due && self.runs_async()
     }
 
     /// Room for that many more live walkers of a tenant, and for what they bring.

@@ -3,7 +3,8 @@
 //! Knows what this host queued at once, and what others queued as of the last look. Sends no statement but to find a
 //! lane's number.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,6 +34,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     waiting: HashMap<TenantId, Vec<Waiting>>,
+    /// How many are being stored that will wait.
+    coming: BTreeMap<(TenantId, Priority), usize>,
     shares: Shares,
     /// Raised with each look and each claim, to tell what was queued since.
     clock: u64,
@@ -81,6 +84,13 @@ struct Waiting {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
+/// Walkers on their way into a lane, ahead of those that come later; until dropped.
+#[must_use]
+pub(crate) struct Ahead {
+    lanes: Lanes,
+    place: (TenantId, Priority),
+}
+
 /// What is to be taken from a lane: one walker for each slot.
 pub(super) struct Pick {
     pub(super) id: LaneId,
@@ -109,9 +119,22 @@ impl Lanes {
         Ok(id)
     }
 
-    /// Whether walkers of this tenant wait that come before a new one of this priority: nobody jumps the queue.
-    pub(crate) fn is_ahead(&self, tenant: TenantId, priority: Priority) -> bool {
-        self.lock().waiting.get(&tenant).is_some_and(|lanes| lanes.iter().any(|lane| lane.priority >= priority))
+    /// A slot for a new walker to start in at once, unless some of its tenant wait that come before it, or are on their way:
+    /// nobody jumps the queue. Without one it is ahead of those that come after it.
+    pub(crate) fn enter(&self, tenant: TenantId, priority: Priority, slots: &Slots) -> Result<Slot, Ahead> {
+        let mut state = self.lock();
+        let slot = if state.is_ahead(tenant, priority) { None } else { slots.take(tenant) };
+        slot.ok_or_else(|| self.come(&mut state, tenant, priority))
+    }
+
+    /// New walkers are to wait, even if there are slots.
+    pub(crate) fn enter_to_wait(&self, tenant: TenantId, priority: Priority) -> Ahead {
+        self.come(&mut self.lock(), tenant, priority)
+    }
+
+    fn come(&self, state: &mut State, tenant: TenantId, priority: Priority) -> Ahead {
+        *state.coming.entry((tenant, priority)).or_default() += 1;
+        Ahead { lanes: self.clone(), place: (tenant, priority) }
     }
 
     /// A walker was queued that may run as soon as there is a slot.
@@ -225,7 +248,25 @@ impl Lanes {
     }
 }
 
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut coming) = self.lanes.lock().coming.entry(self.place) {
+            *coming.get_mut() -= 1;
+            if *coming.get() == 0 {
+                coming.remove();
+            }
+        }
+    }
+}
+
 impl State {
+    /// Whether something of this tenant comes before a new walker of this priority.
+    fn is_ahead(&self, tenant: TenantId, priority: Priority) -> bool {
+        let waits = |lanes: &Vec<Waiting>| lanes.iter().any(|lane| lane.priority >= priority);
+        self.waiting.get(&tenant).is_some_and(waits)
+            || self.coming.range((tenant, priority)..=(tenant, Priority::High)).next().is_some()
+    }
+
     fn queued(&mut self, id: LaneId, lane: &Lane, limit: Concurrency) {
         let now = Moment(self.clock);
         self.queued_at(id, lane, limit, now);

@@ -31,7 +31,7 @@ pub(crate) use cancel::{Cancels, announce, stop_cancelled};
 pub(crate) use claim::{Claiming, claim_due};
 pub(crate) use groups::{Group, Grouped};
 pub(crate) use keys::forget_keys;
-pub(crate) use lanes::{Concurrency, Lanes};
+pub(crate) use lanes::{Ahead, Concurrency, Lanes};
 pub(crate) use lease::HostLease;
 pub(crate) use readers::Readers;
 pub(crate) use recovery::{MAX_LOSSES, recover};

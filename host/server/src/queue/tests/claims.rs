@@ -235,3 +235,36 @@ async fn large_walkers_that_are_due_at_once_run_once_and_hold_up_nobody() {
     let ids: std::collections::HashSet<Uuid> = claimed.iter().map(|claimed| claimed.lease.id).collect();
     assert_eq!(ids.len(), COUNT + 1);
 }
+
+#[tokio::test]
+async fn nobody_jumps_ahead_of_what_is_still_being_stored() {
+    let scene = Scene::new().await;
+    let (slots, tenant) = (Slots::new(1), scene.actor.tenant);
+    let enter = |tenant, priority| scene.lanes.enter(tenant, priority, &slots);
+    let check = |tenant, priority, expect: bool| {
+        assert_eq!(enter(tenant, priority).is_ok(), expect, "{tenant:?} {priority:?}");
+    };
+    let held = enter(tenant, Priority::Normal).ok().expect("a slot is free");
+    let ahead = enter(tenant, Priority::Normal).err().expect("none is free");
+    drop(held);
+    check(tenant, Priority::Normal, false);
+    check(tenant, Priority::Low, false);
+    check(tenant, Priority::High, true);
+    check(TenantId(tenant.0 + 1), Priority::Low, true);
+    // Stored, it waits in its lane before it is on its way no longer.
+    let walker = scene.walker();
+    let lane = Lane { tenant, walker: walker.walker.clone(), priority: walker.priority };
+    scene.lanes.queued(scene.lane(&walker).await, &lane, Concurrency::default());
+    drop(ahead);
+    check(tenant, Priority::Normal, false);
+    let since = scene.lanes.now();
+    let pick = scene.lanes.choose(1, &slots).remove(0);
+    scene.lanes.emptied(&pick, since);
+    drop(pick);
+    check(tenant, Priority::Normal, true);
+    // Or it never was.
+    let ahead = scene.lanes.enter_to_wait(tenant, Priority::Normal);
+    check(tenant, Priority::Normal, false);
+    drop(ahead);
+    check(tenant, Priority::Normal, true);
+}
