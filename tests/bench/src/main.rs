@@ -160,7 +160,7 @@ async fn measure_lives(plan: Plan) -> anyhow::Result<()> {
 
 async fn measure_volume(plan: Plan) -> anyhow::Result<()> {
     let folder = host::Folder::new()?;
-    let host = host::Host::start(&folder).await?;
+    let host = host::Host::start_with(&folder, |command| drop(command.args(["--slots", volume::SLOTS]))).await?;
     host.publish().await?;
     let database = database::Database::of(&folder).await?;
     volume::measure(&host, &database, plan.lives).await?;

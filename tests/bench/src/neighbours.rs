@@ -26,7 +26,9 @@ const TIME_MS: u64 = 2_000;
 const SPINNERS: &str = "spinners";
 /// How often is looked whether some have ended.
 const FEED: Duration = Duration::from_millis(50);
-/// As many as a tenant may have queued and more than may run.
+/// Fewer than there are by default, so that some spinning walkers wait.
+const SLOTS: &str = "96";
+/// More than the slots.
 const MANY: usize = 200;
 
 /// Measures without spinning walkers, with four for each core, and with many more than there are slots.
@@ -34,7 +36,7 @@ pub(crate) async fn measure(plan: Plan, cores: usize) -> anyhow::Result<()> {
     let folder = Folder::new()?;
     let settings = folder.settings(&format!("[limits]\ntime_ms = {TIME_MS}\n"))?;
     let host = Host::start_with(&folder, |command| {
-        command.args(["--grace", "1s", "--config"]).arg(&settings);
+        command.args(["--grace", "1s", "--slots", SLOTS, "--config"]).arg(&settings);
     });
     let host = host.await?;
     host.publish().await?;

@@ -81,7 +81,9 @@ async fn an_api_host_takes_walkers_in_tells_a_runner_and_shows_what_came_of_them
 #[tokio::test]
 async fn a_host_alone_tells_nobody() {
     let database = scene::database().await;
-    let host = Host::with_modules(with_role(&database, "all"), &["seed", "faults"]).await;
+    let mut options = with_role(&database, "all");
+    options.args.extend(["--slots".to_owned(), "4".to_owned()]);
+    let host = Host::with_modules(options, &["seed", "faults"]).await;
     let (admin, connection) = tokio_postgres::connect(&database, NoTls).await.unwrap();
     tokio::spawn(connection);
     // Two heartbeats: it has seen that there is nobody else.
@@ -96,9 +98,13 @@ async fn a_host_alone_tells_nobody() {
         (0..100).map(async |_| host.client.start("waits_for_save", &json!({"ms": 50})).await),
     )
     .await;
+    let mut waited = 0;
     for id in &ids {
-        assert_eq!(host.client.ended(id).await["schedule"]["status"], "completed");
+        let schedule = host.client.ended(id).await["schedule"].take();
+        assert_eq!(schedule["status"], "completed");
+        waited += usize::from(scene::time(&schedule["executed_date"]) > scene::time(&schedule["execute_date"]));
     }
+    assert!(waited > 50, "only {waited} waited: there was nothing to tell");
     assert!(words.try_recv().is_err());
     host.stop().await;
 }
