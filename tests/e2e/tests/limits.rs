@@ -148,6 +148,21 @@ async fn output_that_comes_too_fast_is_left_out_and_the_run_goes_on() {
 }
 
 #[tokio::test]
+async fn a_walkers_own_timeout_ends_it() {
+    let host = scene::host().await;
+    let view = host.client.run("dawdles", &json!({})).await;
+    failed(&view, 504, "limit.time", "ran longer than its 300 ms; use less, or have limit time_ms raised");
+    assert_eq!(view["run"]["limits"]["time_ms"], 300, "{view}");
+    assert!(view["run"]["usage"]["time_ms"].as_u64() >= Some(300), "{view}");
+    assert_eq!(
+        (&view["context"]["stage"], &view["schedule"]["reports"]),
+        (&json!("saved"), &json!(["before"])),
+        "{view}"
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn spawning_ends_by_number_by_depth_and_by_the_tenants_walkers() {
     let host = scene::host().await;
     let client = &host.client;

@@ -1,5 +1,7 @@
 //! Who comes first and how many at once, across hosts: priorities, limits of concurrency, and what is counted.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures::future::join_all;
 use serde_json::{Value, json};
 use walker_harness::{Client, Host, Options};
@@ -70,6 +72,50 @@ async fn a_tenant_runs_so_many_at_once_on_all_hosts() {
         ids.push(client.start("waits_for_save", &json!({"ms": 300})).await);
     }
     assert_eq!(most_at_once(&one.client, &ids).await, 2);
+    second.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_jumps_a_queue_that_another_host_took_in() {
+    let (one, second, other) = two_hosts(&["--slots", "1"]).await;
+    // What compiling the module takes there is not asked here.
+    other.run("waits_for_save", &json!({"ms": 0})).await;
+    let long = one.client.start("sleeps", &json!({})).await;
+    saved(&one.client, &long, "stage", "saved").await;
+    let busy = other.start("waits_for_save", &json!({"ms": 1_000})).await;
+    saved(&other, &busy, "step", 1).await;
+    let mut queued = Vec::new();
+    for _ in 0..6 {
+        queued.push(one.client.start("waits_for_save", &json!({"ms": 100})).await);
+    }
+    // The other host has taken the first, and so knows that others wait. Its slot comes free five more times.
+    saved(&other, &queued[0], "step", 1).await;
+    let have_begun = AtomicBool::new(false);
+    let come_later = async || {
+        let mut later = Vec::new();
+        while !have_begun.load(Ordering::Relaxed) {
+            later.push(other.start("waits_for_save", &json!({"ms": 0})).await);
+        }
+        later
+    };
+    let watch = async {
+        saved(&other, &queued[5], "step", 1).await;
+        have_begun.store(true, Ordering::Relaxed);
+    };
+    let (mut later, more, ()) = tokio::join!(come_later(), come_later(), watch);
+    later.extend(more);
+    let began = async |id: &str| {
+        let schedule = other.ended(id).await["schedule"].take();
+        assert_eq!(schedule["status"], "completed", "{schedule}");
+        scene::time(&schedule["executed_date"]).to_owned()
+    };
+    let last = began(&queued[5]).await;
+    for id in &later {
+        let began = began(id).await;
+        assert!(began > last, "one that came later began at {began}, the last of those that waited at {last}");
+    }
+    one.client.post(&format!("/walkers/{long}/cancel"), &json!({})).await.expect(202);
     second.stop().await;
     one.stop().await;
 }

@@ -50,6 +50,28 @@ impl Sleeps {
     }
 }
 
+/// Waits on the clock for longer than it gives itself.
+#[walker(async, timeout = "300ms")]
+struct Dawdles {
+    /// `saved` once it was saved.
+    #[has(default = BEGUN.to_owned())]
+    stage: String,
+    /// For how long, in milliseconds.
+    #[has(default = 60_000)]
+    ms: u64,
+}
+
+#[walker]
+impl Dawdles {
+    #[entry]
+    fn enter(&mut self, _here: &Root, run: &mut Run) -> Result<()> {
+        self.stage = SAVED.into();
+        leave_traces(self, run)?;
+        std::thread::sleep(Duration::from_millis(self.ms));
+        Ok(())
+    }
+}
+
 /// Allocates until it is refused.
 #[walker(async)]
 struct EatsMemory {
@@ -123,6 +145,8 @@ mod tests {
         assert_eq!(eats.reports, [json!("before"), json!({"eaten": 3_145_729})]);
         let sleeps = walker_sdk::testing::run(Sleeps { stage: BEGUN.into(), ms: 0 })?;
         assert_eq!((sleeps.reports.len(), sleeps.fields.stage.as_str()), (2, SAVED));
+        let dawdles = walker_sdk::testing::run(Dawdles { stage: BEGUN.into(), ms: 0 })?;
+        assert_eq!((dawdles.reports.len(), dawdles.fields.stage.as_str()), (1, SAVED));
         let sinks = walker_sdk::testing::run(OverflowsStack { stage: BEGUN.into(), depth: 10 })?;
         assert!(sinks.error.is_none());
         Ok(())

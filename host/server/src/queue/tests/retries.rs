@@ -86,3 +86,23 @@ async fn failures_and_lost_hosts_are_counted_apart() {
     assert_eq!(ending::give_up(&session, 4, &gone).await.unwrap(), [lease.id]);
     assert_eq!(scene.view(lease.id).await.schedule.status, Status::Failed);
 }
+
+#[tokio::test]
+async fn what_failed_together_does_not_come_back_together() {
+    let mut scene = Scene { slots: Slots::new(100), ..Scene::new().await };
+    let retry = Retry { times: 1, backoff: Duration::from_secs(1_000), max_backoff: Duration::from_secs(1_000) };
+    let mut failures = Vec::new();
+    for _ in 0..16 {
+        let lease = scene.accept().await.lease;
+        failures.push(failed(&scene, lease, retry));
+    }
+    // Sent at once, most of them share a statement.
+    let again = failures.into_iter().map(|failure| scene.writers.again(failure));
+    assert!(futures::future::join_all(again).await.into_iter().all(Result::unwrap));
+    let client = scene.store.client().await.unwrap();
+    let sql = "select extract(epoch from execute_date - now())::float8 from queue order by 1";
+    let pauses: Vec<f64> = client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    let (first, last) = (pauses[0], pauses[15]);
+    // Spread over five hundred seconds: that 16 lie within a hundred happens once in a billion times.
+    assert!(last - first > 100.0, "{pauses:?}");
+}
