@@ -26,6 +26,22 @@ pub(crate) enum Fault {
     Refuse(usize, Duration),
 }
 
+/// What was killed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Kills {
+    pub(crate) hosts: usize,
+    /// Postgres as a whole.
+    pub(crate) postgres: usize,
+    /// A process of Postgres, which ends its others and recovers.
+    pub(crate) backends: usize,
+}
+
+impl Kills {
+    pub(crate) fn all(self) -> usize {
+        self.hosts + self.postgres + self.backends
+    }
+}
+
 impl Fault {
     pub(crate) fn any(dice: &mut StdRng, hosts: usize) -> Self {
         let host = dice.random_range(0..hosts);
@@ -45,8 +61,8 @@ impl Fault {
         }
     }
 
-    /// Does it. Hosts that it ends are started again. Answers how many processes were killed.
-    pub(crate) async fn happen(self, fleet: &Arc<Fleet>) -> usize {
+    /// Does it, and counts what was killed. Hosts that it ends are started again.
+    pub(crate) async fn happen(self, fleet: &Arc<Fleet>, kills: &mut Kills) {
         let killed = match self {
             Self::KillHost(at) => fleet.seat(at).kill().await,
             Self::KillBackend(lot) => fleet.kill_backend(lot).await,
@@ -71,6 +87,11 @@ impl Fault {
             fleet.disturb();
         }
         fleet.disturb_unless_settled();
-        usize::from(killed)
+        match self {
+            Self::KillHost(_) => kills.hosts += usize::from(killed),
+            Self::KillBackend(_) => kills.backends += usize::from(killed),
+            Self::KillPostgres => kills.postgres += 1,
+            _ => {}
+        }
     }
 }

@@ -16,7 +16,7 @@ const RESTART: Duration = Duration::from_secs(60);
 const SETTLES: Duration = Duration::from_secs(7);
 
 /// What hosts may complain of when others die and connections end.
-pub const EXPECTED_LOG: [&str; 12] = [
+pub const EXPECTED_LOG: [&str; 13] = [
     "deadpool.postgres",
     "database",
     "lease",
@@ -29,6 +29,7 @@ pub const EXPECTED_LOG: [&str; 12] = [
     "could not give walker",
     "could not hand back",
     "still under way",
+    LOST,
 ];
 
 /// Several hosts on one Postgres.
@@ -39,6 +40,9 @@ pub struct Fleet {
     /// When connections or Postgres itself were last hurt: a host then has to find its feet before it may call others dead.
     disturbed: Mutex<Instant>,
 }
+
+/// What may be lost: a cancel is put on record after it was answered.
+const LOST: &str = "is not on record";
 
 /// One host's place.
 pub(crate) struct Seat {
@@ -160,6 +164,15 @@ impl Fleet {
         true
     }
 
+    /// How often the hosts that run have logged this.
+    pub fn logged(&self, text: &str) -> usize {
+        let of = |seat: &Seat| {
+            let log = seat.host.lock().unwrap().as_ref().map(Host::log).unwrap_or_default();
+            log.iter().filter(|line| line.contains(text)).count()
+        };
+        self.seats.iter().map(of).sum()
+    }
+
     /// Errors that hosts logged, those that are gone included.
     pub fn errors(&self) -> Vec<String> {
         for seat in &self.seats {
@@ -247,7 +260,8 @@ impl Seat {
     }
 
     fn keep_errors(&self, log: Vec<String>) {
-        let errors = log.into_iter().filter(|line| line.contains(r#""level":"ERROR""#) || line.contains("panicked"));
+        let is_error = |line: &String| line.contains(r#""level":"ERROR""#) || line.contains("panicked");
+        let errors = log.into_iter().filter(|line| is_error(line) && !line.contains(LOST));
         self.errors.lock().unwrap().extend(errors);
     }
 }

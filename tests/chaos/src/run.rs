@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Kills};
 use crate::fleet::Fleet;
 use crate::verdict::{Verdict, judge};
 use crate::{Ledger, load, stranded};
@@ -38,6 +38,8 @@ impl Plan {
 const BETWEEN_MS: std::ops::Range<u64> = 50..700;
 /// After so many kills, others leave the hosts alone until the dead are buried.
 const KILLS_UNTIL_QUIET: usize = 14;
+/// Fewer than the callers keep busy: part of the walkers waits, and is claimed.
+const SLOTS: &str = "9";
 /// No walker may be `running` for longer than this without a live host.
 const MAX_STRANDED: Duration = Duration::from_secs(10);
 
@@ -46,7 +48,7 @@ pub async fn run(plan: Plan) {
     println!("CHAOS_SEED={} runs this again: {plan:?}", plan.seed);
     let began = Instant::now();
     let mut dice = StdRng::seed_from_u64(plan.seed);
-    let fleet = Arc::new(Fleet::start("chaos", plan.hosts, &["--grace", "1s"]).await);
+    let fleet = Arc::new(Fleet::start("chaos", plan.hosts, &["--grace", "1s", "--slots", SLOTS]).await);
     let ledger = Arc::new(Ledger::default());
     let (stop, stopped) = watch::channel(false);
     let (stranded, mut seen) = watch::channel(0);
@@ -55,16 +57,18 @@ pub async fn run(plan: Plan) {
         .map(|caller| tokio::spawn(load::call(fleet.clone(), ledger.clone(), plan.seed ^ caller, stopped.clone())))
         .collect();
 
-    let (mut kills, mut faults, mut quiet) = (0, 0, 1);
-    while kills < plan.kills {
+    let (mut kills, mut faults, mut quiet) = (Kills::default(), 0, 1);
+    while kills.all() < plan.kills {
         let fault = Fault::any(&mut dice, plan.hosts);
-        kills += fault.happen(&fleet).await;
+        fault.happen(&fleet, &mut kills).await;
         faults += 1;
         tokio::time::sleep(Duration::from_millis(dice.random_range(BETWEEN_MS))).await;
-        if kills >= quiet * KILLS_UNTIL_QUIET {
+        if kills.all() >= quiet * KILLS_UNTIL_QUIET {
             quiet += 1;
+            // Whatever the lot said: nothing is shown without these.
+            Fault::KillPostgres.happen(&fleet, &mut kills).await;
             let at = dice.random_range(0..plan.hosts);
-            kills += Fault::KillHost(at).happen(&fleet).await;
+            Fault::KillHost(at).happen(&fleet, &mut kills).await;
             wait_for_burial(&mut seen).await;
         }
     }
@@ -76,16 +80,23 @@ pub async fn run(plan: Plan) {
         caller.await.unwrap();
     }
     let longest = watching.await.unwrap();
-    let Verdict { walkers, run_again, given_up } = judge(&fleet, &ledger).await;
+    let verdict = judge(&fleet, &ledger).await;
+    let Verdict { walkers, run_again, given_up, cancelled, retried, waited } = verdict;
     let (refused, unknown) = ledger.others();
     let blown: u64 = (0..fleet.size()).map(|at| fleet.proxy(at).fuses_blown()).sum();
     println!(
-        "{kills} kills in {faults} faults, {blown} connections cut at a chosen byte, {:.0} s: {walkers} walkers, {acknowledged} \
-         acknowledged, {refused} refused, {unknown} without an answer; {run_again} ran again, {given_up} given up; at most \
-         {:.1} s running without a live host",
+        "{kills:?} in {faults} faults, {blown} connections cut at a chosen byte, {:.0} s: {walkers} walkers, {acknowledged} \
+         acknowledged, {refused} refused, {unknown} without an answer; {run_again} ran again, {given_up} given up, {cancelled} \
+         cancelled, {retried} retried, {waited} waited; at most {:.1} s running without a live host",
         began.elapsed().as_secs_f64(),
         longest.as_secs_f64()
     );
+    // A run in which little happened shows little.
+    let quiets = plan.kills / KILLS_UNTIL_QUIET;
+    assert!(kills.hosts * 3 >= plan.kills && kills.postgres >= quiets, "{kills:?}");
+    for (what, count) in [("cancelled", cancelled), ("retried", retried), ("waited", waited)] {
+        assert!(count * 100 >= walkers, "only {count} of {walkers} {what}");
+    }
     assert!(longest <= MAX_STRANDED, "a walker was running without a live host for {longest:?}");
     // Hosts die often here, each walker lives briefly: hardly one meets three deaths.
     assert!(given_up * 100 <= walkers, "{given_up} of {walkers} given up");

@@ -7,6 +7,17 @@ use walker_harness::Way;
 /// Steps that have no common divisor with messages' lengths, so that cuts fall everywhere in them.
 const STEPS: [(Way, usize, usize); 2] = [(Way::Asking, 4_000, 67), (Way::Answering, 1_500, 23)];
 
+/// What is on its way when a connection ends, as hosts tell it. Cancels go over connections that others use, too: of those
+/// their callers tell.
+const STATEMENTS: [&str; 6] = [
+    "lost the database with accepted walkers",
+    "lost the database with groups of walkers",
+    "lost the database with results",
+    "lost the database with checkpoints",
+    "lost the database with failed attempts",
+    "could not look for waiting walkers",
+];
+
 /// More at once than a host has slots: some walkers are stored as claimed, others wait and are claimed by either host, so
 /// that every statement of a walker's life crosses a proxy.
 #[tokio::test(flavor = "multi_thread")]
@@ -16,19 +27,42 @@ async fn connections_cut_at_every_point_lose_and_double_nothing() {
     let mut cuts = 0;
     for (way, bytes, step) in STEPS {
         for after in (1..bytes).step_by(step) {
-            let at = cuts % fleet.size();
-            let blown = fleet.proxy(at).fuses_blown();
-            fleet.proxy(at).cut_after(way, after);
+            cut(&fleet, &ledger, cuts, way, after).await;
             cuts += 1;
-            while fleet.proxy(at).fuses_blown() == blown {
-                let client = fleet.any_client(at).unwrap();
-                join_all((0..4).map(|_| post(&client, Kind::Short, &ledger))).await;
-            }
         }
+    }
+    // Where chance spared one: until it is cut, too.
+    let spared = || STATEMENTS.into_iter().filter(|text| fleet.logged(text) == 0).collect::<Vec<_>>();
+    while !spared().is_empty() || ledger.lost_cancels() == 0 {
+        assert!(cuts < 500, "never cut: {:?}, {} cancels", spared(), ledger.lost_cancels());
+        cut(&fleet, &ledger, cuts, Way::Answering, 1 + cuts * 7 % 500).await;
+        cuts += 1;
     }
     let (walkers, _, given_up) = settled(&fleet, &ledger).await;
     assert!(walkers as usize >= ledger.count() && ledger.count() > 50, "{walkers} {}", ledger.count());
     assert_eq!(given_up, 0, "no host died");
     assert_eq!(fleet.errors(), Vec::<String>::new());
     fleet.stop().await;
+}
+
+/// Asks in every way until a connection has ended after so many bytes.
+async fn cut(fleet: &Fleet, ledger: &Ledger, number: usize, way: Way, after: usize) {
+    let at = number % fleet.size();
+    let blown = fleet.proxy(at).fuses_blown();
+    fleet.proxy(at).cut_after(way, after);
+    let mut asked = 0;
+    while fleet.proxy(at).fuses_blown() == blown {
+        let known = (number * 1_000 + asked) as u64;
+        asked += 1;
+        let kinds = [
+            Kind::Short,
+            Kind::Short,
+            Kind::Short,
+            Kind::FailsFirst,
+            Kind::Cancelled(20),
+            Kind::Batch(known),
+            Kind::Keyed(known),
+        ];
+        join_all(kinds.map(|kind| post(fleet, at, kind, ledger))).await;
+    }
 }
