@@ -55,7 +55,7 @@ impl Host {
     async fn accept_once(&self, ready: Ready, key: Key) -> Result<Answered<Invoked>, Error> {
         let id = ready.id();
         let (mut place, walkers) = self.place(vec![ready]).await?;
-        let slot = self.slot_in(&mut place);
+        let slot = self.slot_in(&mut place).await;
         let is_queued = slot.is_none();
         match self.writers.accept_group(Group { key: Some(key), walkers }, slot).await? {
             Grouped::Stored(_) => {

@@ -297,7 +297,7 @@ impl Host {
     pub(crate) async fn accept(&self, ready: Ready) -> Result<WalkerId, Error> {
         let id = ready.id();
         let (mut place, mut walkers) = self.place(vec![ready]).await?;
-        let slot = self.slot_in(&mut place);
+        let slot = self.slot_in(&mut place).await;
         let is_queued = slot.is_none();
         let walker = walkers.pop().expect("one was given, and one is placed");
         self.writers.accept(walker, slot).await?;

@@ -38,13 +38,15 @@ impl Host {
     }
 
     /// A slot to start in at once, if there is one here and nobody waits before.
-    pub(super) fn slot_in(&self, place: &mut Place) -> Option<(HostId, Slot)> {
+    pub(super) async fn slot_in(&self, place: &mut Place) -> Option<(HostId, Slot)> {
         // What is limited is counted among all hosts, which only a claim does.
         if !self.queues(place) || place.limit.is_limited() {
             self.wait_ahead(place);
             return None;
         }
-        match self.lanes.enter(place.lane.tenant, place.lane.priority, &self.slots) {
+        let Lane { tenant, priority, .. } = place.lane;
+        let waiting = || self.backlog.waiting(tenant);
+        match self.lanes.enter_soon(tenant, priority, &self.slots, waiting).await {
             Ok(slot) => Some((self.lease.id(), slot)),
             Err(ahead) => {
                 place.ahead = Some(ahead);

@@ -84,9 +84,13 @@ impl Live {
         }
     }
 
+    fn waiting(&self) -> u64 {
+        u64::try_from(self.waiting + self.changes - self.changes_counted).unwrap_or(0)
+    }
+
     fn total(&self) -> u64 {
-        let waiting = (self.waiting + self.changes - self.changes_counted).max(0);
-        u64::try_from(waiting + self.coming.len() as i64 + self.running + self.elsewhere).unwrap_or(0)
+        let others = u64::try_from(self.coming.len() as i64 + self.running + self.elsewhere).unwrap_or(0);
+        self.waiting().saturating_add(others)
     }
 
     fn is_fresh(&self, now: Instant) -> bool {
@@ -122,6 +126,11 @@ impl Backlog {
             Ok(())
         })?;
         Ok(Coming { backlog: self.clone(), tenant, ids: ids.to_vec() })
+    }
+
+    /// How many of a tenant's walkers wait, as far as this host knows.
+    pub(crate) fn waiting(&self, tenant: TenantId) -> u64 {
+        self.lock().get(&tenant).map_or(0, Live::waiting)
     }
 
     /// A walker that this host runs, until the answer is dropped.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use moka::future::Cache;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use walker_model::{Priority, TenantId};
 
 use super::shares::Shares;
@@ -29,6 +30,8 @@ struct Inner {
     numbers: Cache<Lane, LaneId>,
     state: Mutex<State>,
     wake: Notify,
+    /// Told when a lane was emptied.
+    emptied: Notify,
 }
 
 #[derive(Default)]
@@ -91,6 +94,15 @@ pub(crate) struct Ahead {
     place: (TenantId, Priority),
 }
 
+/// How a new walker of a tenant stands beside those of it that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Some come before it.
+    pub(super) is_behind: bool,
+    /// Some wait for more than a slot.
+    pub(super) is_held_up: bool,
+}
+
 /// What is to be taken from a lane: one walker for each slot.
 pub(super) struct Pick {
     pub(super) id: LaneId,
@@ -103,7 +115,7 @@ pub(super) struct Pick {
 impl Lanes {
     pub(crate) fn new(store: Store) -> Self {
         let numbers = Cache::builder().max_capacity(MAX_NUMBERS).build();
-        Self(Arc::new(Inner { store, numbers, state: Mutex::default(), wake: Notify::new() }))
+        Self(Arc::new(Inner { store, numbers, state: Mutex::default(), wake: Notify::new(), emptied: Notify::new() }))
     }
 
     /// The lane's number.
@@ -125,6 +137,23 @@ impl Lanes {
         let mut state = self.lock();
         let slot = if state.is_ahead(tenant, priority) { None } else { slots.take(tenant) };
         slot.ok_or_else(|| self.come(&mut state, tenant, priority))
+    }
+
+    /// The same, for one that has not made up its mind: without a slot nothing has happened.
+    pub(super) fn try_enter(&self, tenant: TenantId, priority: Priority, slots: &Slots) -> Option<Slot> {
+        let state = self.lock();
+        if state.is_ahead(tenant, priority) { None } else { slots.take(tenant) }
+    }
+
+    /// Whether anything comes before a new walker of this priority, and whether something waits for more than a slot.
+    pub(super) fn stands(&self, tenant: TenantId, priority: Priority) -> Standing {
+        let state = self.lock();
+        Standing { is_behind: state.is_ahead(tenant, priority), is_held_up: state.is_held_up(tenant) }
+    }
+
+    /// Returns when a lane was emptied since this was called.
+    pub(super) fn emptying(&self) -> Notified<'_> {
+        self.0.emptied.notified()
     }
 
     /// New walkers are to wait, even if there are slots.
@@ -219,6 +248,8 @@ impl Lanes {
                 state.waiting.remove(&pick.tenant);
             }
         }
+        drop(state);
+        self.0.emptied.notify_waiters();
     }
 
     /// This lane's walker, or its whole tenant, is at its limit, and all lanes that the limit is for with it: while one of
@@ -265,6 +296,11 @@ impl State {
         let waits = |lanes: &Vec<Waiting>| lanes.iter().any(|lane| lane.priority >= priority);
         self.waiting.get(&tenant).is_some_and(waits)
             || self.coming.range((tenant, priority)..=(tenant, Priority::High)).next().is_some()
+    }
+
+    /// Whether some of what this tenant has waiting waits for more than a slot.
+    fn is_held_up(&self, tenant: TenantId) -> bool {
+        self.waiting.get(&tenant).is_some_and(|lanes| lanes.iter().any(|lane| lane.is_full))
     }
 
     fn queued(&mut self, id: LaneId, lane: &Lane, limit: Concurrency) {

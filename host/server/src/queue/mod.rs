@@ -11,6 +11,7 @@ mod groups;
 mod keys;
 mod lanes;
 mod lease;
+mod patience;
 mod readers;
 mod recovery;
 mod removal;

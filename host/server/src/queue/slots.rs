@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 use walker_model::TenantId;
@@ -12,6 +13,8 @@ use walker_model::TenantId;
 /// beside another two fifths, and so on: whoever comes new finds some free, however many are busy, without anything set
 /// aside for a number of tenants that nobody knows.
 const SHARE: usize = 2;
+/// A tenant's slots turn over where one was taken, or came free, within so long: its walkers take little time.
+const TURNOVER: Duration = Duration::from_millis(20);
 
 /// The slots of this host. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +38,8 @@ struct State {
 struct Tenant {
     held: usize,
     waiting: VecDeque<oneshot::Sender<Slot>>,
+    /// When one of its slots was last taken, or came free.
+    moved: Option<Instant>,
 }
 
 /// A place among the runs, free again when dropped.
@@ -56,7 +61,9 @@ impl State {
 
     fn take(&mut self, tenant: TenantId) {
         self.free -= 1;
-        self.tenants.entry(tenant).or_default().held += 1;
+        let known = self.tenants.entry(tenant).or_default();
+        known.held += 1;
+        known.moved = Some(Instant::now());
     }
 
     /// Takes slots for those who wait: the tenant first that holds least.
@@ -124,6 +131,13 @@ impl Slots {
         receiver
     }
 
+    /// How many slots of this tenant's are likely to come free soon: all that it holds, where they turn over, else none.
+    pub(super) fn turning_over(&self, tenant: TenantId) -> usize {
+        let state = self.lock();
+        let known = state.tenants.get(&tenant).filter(|known| known.moved.is_some_and(|at| at.elapsed() < TURNOVER));
+        known.map_or(0, |known| known.held)
+    }
+
     /// Gives out no more slots: what waits stays for other hosts.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
@@ -152,6 +166,7 @@ impl Slots {
         state.free += 1;
         if let Some(known) = state.tenants.get_mut(&tenant) {
             known.held = known.held.saturating_sub(1);
+            known.moved = Some(Instant::now());
         }
         let granted = state.grant();
         state.forget_idle(tenant);
@@ -203,6 +218,19 @@ mod tests {
             assert_eq!(slots.lock().free, count);
             assert!(slots.lock().tenants.is_empty());
         }
+    }
+
+    #[test]
+    fn slots_turn_over_where_one_was_taken_or_came_free_just_now() {
+        let slots = Slots::new(3);
+        assert_eq!(slots.turning_over(A), 0);
+        let mut held = take_all(&slots, A);
+        assert_eq!((held.len(), slots.turning_over(A), slots.turning_over(B)), (2, 2, 0));
+        let age = || slots.lock().tenants.get_mut(&A).unwrap().moved = Instant::now().checked_sub(TURNOVER);
+        age();
+        assert_eq!(slots.turning_over(A), 0);
+        held.pop();
+        assert_eq!(slots.turning_over(A), 1);
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! What waiting walkers are taken from which lanes, and how many at once.
 
+use futures::FutureExt as _;
+
 use super::*;
 
 #[tokio::test]
@@ -267,4 +269,38 @@ async fn nobody_jumps_ahead_of_what_is_still_being_stored() {
     check(tenant, Priority::Normal, false);
     drop(ahead);
     check(tenant, Priority::Normal, true);
+}
+
+#[tokio::test]
+async fn a_new_walker_waits_a_moment_where_that_brings_a_slot() {
+    let scene = Scene::new().await;
+    let (slots, tenant) = (Slots::new(3), scene.actor.tenant);
+    let soon = |waiting: u64| scene.lanes.enter_soon(tenant, Priority::Normal, &slots, move || waiting);
+    let mut held = vec![soon(0).await.ok().expect("free"), soon(0).await.ok().expect("free")];
+    // More wait than the slots are for.
+    assert!(soon(5).await.is_err());
+
+    let mut waits = Box::pin(soon(4));
+    assert!((&mut waits).now_or_never().is_none());
+    held.pop();
+    held.push(waits.await.ok().expect("one came free"));
+
+    // Behind one that waits: as soon as that was taken, and not before.
+    let walker = scene.walker();
+    let lane = Lane { tenant, walker: walker.walker.clone(), priority: walker.priority };
+    let id = scene.lane(&walker).await;
+    scene.lanes.queued(id, &lane, Concurrency::default());
+    let mut waits = Box::pin(soon(1));
+    assert!((&mut waits).now_or_never().is_none());
+    held.clear();
+    assert!((&mut waits).now_or_never().is_none());
+    let since = scene.lanes.now();
+    let pick = scene.lanes.choose(1, &slots).remove(0);
+    scene.lanes.emptied(&pick, since);
+    assert!(waits.await.is_ok());
+
+    // What waits for more than a slot is not waited for.
+    scene.lanes.queued(id, &lane, Concurrency::default());
+    scene.lanes.filled(&pick, Full::Walker);
+    assert!(soon(1).now_or_never().is_some_and(|entered| entered.is_err()));
 }
