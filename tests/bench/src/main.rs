@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
 mod authentication;
+mod backlog;
 mod bare_postgres;
 mod bare_wasmtime;
 mod canary;
@@ -55,6 +56,8 @@ struct Plan {
     cancels: usize,
     /// How many walkers wait for a date of their own while others come due.
     waiting: i64,
+    /// How many of one tenant's walkers wait while another's are started.
+    pending: i64,
 }
 
 /// About twenty minutes, of which the million reuses take four.
@@ -67,6 +70,7 @@ const FULL: Plan = Plan {
     lives: volume::FULL,
     cancels: 200,
     waiting: 1_000_000,
+    pending: 500_000,
 };
 /// About a minute: says whether it works, not how fast.
 const QUICK: Plan = Plan {
@@ -78,6 +82,7 @@ const QUICK: Plan = Plan {
     lives: volume::QUICK,
     cancels: 20,
     waiting: 20_000,
+    pending: 50_000,
 };
 
 /// What can be measured alone.
@@ -91,13 +96,14 @@ enum Section {
     Lives,
     Threads,
     Neighbours,
+    Backlog,
     Wake,
     Control,
     Volume,
 }
 
 /// `lives` is a part of `host`; `volume` takes too long to be a part of the whole.
-const SECTIONS: [(&str, Section); 11] = [
+const SECTIONS: [(&str, Section); 12] = [
     ("sandbox", Section::Sandbox),
     ("limits", Section::Limits),
     ("loops", Section::Loops),
@@ -106,6 +112,7 @@ const SECTIONS: [(&str, Section); 11] = [
     ("lives", Section::Lives),
     ("threads", Section::Threads),
     ("neighbours", Section::Neighbours),
+    ("backlog", Section::Backlog),
     ("wake", Section::Wake),
     ("control", Section::Control),
     ("volume", Section::Volume),
@@ -141,6 +148,7 @@ fn main() -> anyhow::Result<()> {
             Section::Lives => runtime.block_on(measure_lives(plan))?,
             Section::Threads => runtime.block_on(threads::measure(plan))?,
             Section::Neighbours => runtime.block_on(neighbours::measure(plan, threads))?,
+            Section::Backlog => runtime.block_on(backlog::measure(plan))?,
             Section::Wake => runtime.block_on(wake::measure(plan))?,
             Section::Control => runtime.block_on(control::measure(plan))?,
             Section::Volume => runtime.block_on(measure_volume(plan))?,
@@ -160,7 +168,10 @@ async fn measure_lives(plan: Plan) -> anyhow::Result<()> {
 
 async fn measure_volume(plan: Plan) -> anyhow::Result<()> {
     let folder = host::Folder::new()?;
-    let host = host::Host::start_with(&folder, |command| drop(command.args(["--slots", volume::SLOTS]))).await?;
+    let host = host::Host::start_with(&folder, |command| {
+        command.args(["--slots", volume::SLOTS]);
+    });
+    let host = host.await?;
     host.publish().await?;
     let database = database::Database::of(&folder).await?;
     volume::measure(&host, &database, plan.lives).await?;
@@ -175,7 +186,7 @@ async fn measure_host(plan: Plan) -> anyhow::Result<()> {
     authentication::measure(plan, &host, &database).await?;
     let most = lifecycle::measure(plan, &host, &database).await?;
     pace::measure(plan, &host, most).await?;
-    overload::measure(plan, &host, &database).await?;
+    overload::measure(plan, &host, &database, most).await?;
     idle::after_load(&host)?;
     host.stop().await
 }

@@ -124,7 +124,7 @@ async fn overshoot(client: &Client, since: f64) -> anyhow::Result<Samples> {
 }
 
 /// A second tenant with the walkers that spin; answers its key.
-async fn tenant(host: &Host) -> anyhow::Result<String> {
+pub(crate) async fn tenant(host: &Host) -> anyhow::Result<String> {
     let mut connection = Connection::open(&host.address).await?;
     let body = format!(r#"{{"name":"{SPINNERS}"}}"#);
     connection.ask(&request("POST", "/tenants", &host.operator, body.as_bytes())).await?.expect(201)?;
