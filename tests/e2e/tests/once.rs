@@ -56,6 +56,9 @@ async fn a_key_gives_its_first_answer_again_at_once_and_on_every_host() {
     let first = send("/walker/sample?wait=30s", "waits", &json!({})).await.expect(200);
     assert_eq!(first["walker"]["schedule"]["status"], "completed");
     assert_eq!(send("/walker/sample?wait=30s", "waits", &json!({})).await.expect(200), first);
+    let without = send("/walker/sample", "waits", &json!({})).await;
+    assert_eq!(without.expect(200)["walker_id"], first["walker"]["id"]);
+    assert!(without.headers.contains_key("idempotent-replayed"), "waiting is no part of the request");
     // What was accepted is answered again even after its module is gone.
     client.delete("/modules/seed").await;
     let again = send("/walker/sample", "order-0", &json!({"value": 7})).await;

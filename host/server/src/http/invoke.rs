@@ -54,8 +54,8 @@ pub(super) struct InvokeHeaders {
     /// The tenant addressed by a call without a token; `default` when absent.
     #[param(rename = "Walker-Tenant")]
     walker_tenant: Option<String>,
-    /// 1 to 255 visible ASCII characters. The same key with the same request within 24 hours gives the first answer again
-    /// (with `Idempotent-Replayed: true`), and starts nothing; with another request it is refused.
+    /// 1 to 255 visible ASCII characters. The same user's same key with the same request (whatever its `wait`) within 24 hours
+    /// gives the first answer again (with `Idempotent-Replayed: true`), and starts nothing; with another request it is refused.
     #[param(rename = "Idempotency-Key")]
     idempotency_key: Option<String>,
     /// W3C trace context.

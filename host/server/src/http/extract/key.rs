@@ -1,9 +1,10 @@
 //! The `Idempotency-Key` header, and what makes two requests the same.
 //!
-//! Everything that the answer depends on is hashed: method, path, query, custom value and body, byte for byte.
+//! Everything that what is done depends on is hashed: method, path, query, custom value and body, byte for byte. Only for how
+//! long to wait for it does not count: a client that was cut off while it waited asks again without.
 
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, Uri};
 use sha2::{Digest, Sha256};
 use walker_model::Json;
 
@@ -42,7 +43,7 @@ impl KeyedRequest {
             return Err(invalid("expected 1 to 255 visible ASCII characters, without spaces"));
         }
         let key = String::from_utf8_lossy(bytes).into_owned();
-        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+        let target = target(&parts.uri);
         let custom = parts.headers.get(WALKER_CUSTOM).map_or(&b""[..], HeaderValue::as_bytes);
         let head = [parts.method.as_str().as_bytes(), target.as_bytes(), custom].iter().fold(Sha256::new(), add);
         Ok(Some(Self { key, head }))
@@ -54,6 +55,16 @@ impl KeyedRequest {
         let body = add(self.head, &body.map_or(&b""[..], |body| body.as_str().as_bytes()));
         Key { tenant: actor.tenant, key_hash: key.finalize().into(), body_hash: body.finalize().into() }
     }
+}
+
+/// The path and what the query asks for.
+fn target(uri: &Uri) -> String {
+    let asks = uri.query().unwrap_or_default().split('&').filter(|ask| !is_wait(ask)).collect::<Vec<_>>().join("&");
+    if asks.is_empty() { uri.path().to_owned() } else { format!("{}?{asks}", uri.path()) }
+}
+
+fn is_wait(ask: &str) -> bool {
+    ask.split('=').next() == Some("wait")
 }
 
 /// With its length, so that no two lists of parts look alike.
@@ -114,6 +125,13 @@ mod tests {
             assert_eq!(other.key_hash, first.key_hash);
             assert_ne!(other.body_hash, first.body_hash);
         }
+        // How long to wait is no part of it, wherever it stands.
+        for same in ["/walker/a?delay=1s&wait=5s", "/walker/a?wait=1s&delay=1s", "/walker/a?wait=5s&delay=1s&wait=6s"] {
+            assert_eq!(of(same, "1", Some("{}"), &actor), first, "{same}");
+        }
+        let plain = of("/walker/a", "1", Some("{}"), &actor);
+        assert_eq!(of("/walker/a?wait=5s", "1", Some("{}"), &actor), plain);
+        assert_ne!(of("/walker/a?waits=5s", "1", Some("{}"), &actor), plain);
         let user = Actor { root: Uuid::max(), ..actor };
         assert_ne!(of("/walker/a?delay=1s", "1", Some("{}"), &user).key_hash, first.key_hash);
     }
