@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::schema::{self, MAX_PATTERNS, MAX_SCHEMA_BYTES};
 use crate::{Json, Limits, is_name};
 
 /// More fields than any walker has; keeps checking one invocation cheap.
@@ -195,11 +196,43 @@ impl Definition {
                 return fail(format!("walker {} has two fields called {:?}", self.name, field.name));
             }
         }
+        self.check_schemas()?;
         self.check_retries()?;
         for kind in &self.enters {
             if kind != "*" && !is_name(kind) {
                 return fail(format!("walker {} enters {kind:?}, which cannot name a node type; {form}", self.name));
             }
+        }
+        Ok(())
+    }
+
+    /// Whether its fields can be checked at a cost that their values bound.
+    ///
+    /// # Errors
+    /// When their schemas are too large, hold too many patterns, or grow without bound where they refer to each other.
+    pub fn check_schemas(&self) -> Result<(), InvalidDefinition> {
+        let fail = |what: String| Err(InvalidDefinition(what));
+        let bytes = self.fields.iter().map(|field| field.schema.len()).sum::<usize>();
+        if bytes > MAX_SCHEMA_BYTES {
+            return fail(format!(
+                "the schemas of walker {}'s fields take {bytes} bytes; at most {MAX_SCHEMA_BYTES} are allowed",
+                self.name
+            ));
+        }
+        let mut patterns = 0;
+        for field in &self.fields {
+            let of = format!("the schema of field {} of walker {}", field.name, self.name);
+            let read = serde_json::from_str(field.schema.as_str()).map_err(|error| format!("cannot be read: {error}"));
+            match read.and_then(|schema| schema::patterns(&schema)) {
+                Ok(count) => patterns += count,
+                Err(said) => return fail(format!("{of} {said}")),
+            }
+        }
+        if patterns > MAX_PATTERNS {
+            return fail(format!(
+                "the schemas of walker {}'s fields hold {patterns} patterns; at most {MAX_PATTERNS} are allowed",
+                self.name
+            ));
         }
         Ok(())
     }
@@ -260,6 +293,32 @@ mod tests {
         odd.enters = vec!["City!".into()];
         check(&[odd], "node type");
         assert_eq!(Definition::check_all(&[definition("a"), definition("b")]), Ok(()));
+    }
+
+    #[test]
+    fn refuses_schemas_that_cost_more_than_their_values_are_large() {
+        let with = |schemas: Vec<serde_json::Value>| {
+            let field = |(at, schema)| Field {
+                name: format!("f{at}"),
+                schema: Json::of(&schema),
+                default: None,
+                doc: String::new(),
+            };
+            Definition { fields: schemas.into_iter().enumerate().map(field).collect(), ..definition("a") }
+        };
+        let check = |schemas, expect: Option<&str>| {
+            let said = with(schemas).check_schemas().err().map(|error| error.to_string());
+            assert_eq!(
+                said.as_deref().map(|said| said.contains(expect.unwrap_or("none"))),
+                expect.map(|_| true),
+                "{said:?}"
+            );
+        };
+        let pattern = serde_json::json!({"pattern": "a"});
+        check(vec![pattern.clone(); MAX_PATTERNS], None);
+        check(vec![pattern; MAX_PATTERNS + 1], Some("hold 101 patterns"));
+        check(vec![serde_json::json!({"enum": ["x".repeat(1 << 17)]}); 2], Some("at most 262144 are allowed"));
+        check(vec![serde_json::json!({"$ref": "#"})], Some("field f0 of walker a refers to"));
     }
 
     #[test]

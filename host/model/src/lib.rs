@@ -13,6 +13,7 @@ mod outcome;
 mod priority;
 mod quotas;
 mod schedule;
+pub mod schema;
 mod status;
 
 pub use definition::{

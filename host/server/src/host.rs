@@ -12,6 +12,7 @@ use walker_model::{Frame, TenantId, WalkerId};
 use walker_sandbox::Sandbox;
 
 use crate::access::Actor;
+use crate::aside::Aside;
 use crate::config::{Config, Role};
 use crate::follow::follow;
 use crate::identity::{self, Identity, WRITE_EVERY};
@@ -91,6 +92,8 @@ pub struct Host {
     pub(crate) removals: Removals,
     /// What all runs share.
     pub(crate) memory: Memory,
+    /// What takes long, and whose is done next.
+    pub(crate) aside: Aside,
     /// The walkers' turns on their threads.
     pub(crate) walkers: Turns,
     /// The threads of everything else.
@@ -131,6 +134,7 @@ impl Host {
                 sandbox,
                 slots: Slots::new(config.slots),
                 memory: Memory::new(config.runs_memory_bytes),
+                aside: Aside::new(),
                 lanes: Lanes::new(store.clone()),
                 wake: Wake::default(),
                 store,

@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 pub mod access;
+mod aside;
 mod author;
 pub mod config;
 pub mod control;

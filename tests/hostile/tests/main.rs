@@ -14,6 +14,7 @@ mod loops;
 mod memory;
 mod rounds;
 mod scene;
+mod schemas;
 mod slow;
 mod smith;
 mod spawns;

@@ -16,6 +16,7 @@ use super::invoke::InvokeHeaders;
 use super::openapi::problems;
 use super::problem::{FieldError, Kind, Problem};
 use super::views::AcceptedBatch;
+use crate::aside::through;
 use crate::host::Host;
 use crate::identity::Denied;
 use crate::invoke::{Answered, Error, Invocation};
@@ -84,8 +85,11 @@ async fn batch(
     }
     let JsonBody(body) = JsonBody::from_request(body, &host).await?;
     let Options { custom, execute_date, priority, key, .. } = options;
-    let key = key.map(|key| key.of(&actor, body.as_ref()));
-    let fields = fields(body.as_ref().map_or("", |body| body.as_str()))?;
+    let bytes = body.as_ref().map_or(0, walker_model::Json::len);
+    let read =
+        move || (key.map(|key| key.of(&actor, body.as_ref())), fields(body.as_ref().map_or("", |body| body.as_str())));
+    let (key, fields) = through(bytes, read).await;
+    let fields = fields?;
     let what = Invocation { walker, node: None, fields: None, custom, execute_date, priority };
     Ok(match host.invoke_batch(&actor, what, fields, key).await.map_err(refused)? {
         Answered::First(walker_ids) => Json(AcceptedBatch { status: 200, walker_ids }).into_response(),

@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::views::{Accepted, Ended};
 use super::walkers::answer;
 use crate::access::Actor;
+use crate::aside::through;
 use crate::host::{FirstLook, Host};
 use crate::identity::{Caller, Denied};
 use crate::invoke::{Answered, Error, Invocation, Invoked};
@@ -145,7 +146,13 @@ async fn invoke(
     }
     let JsonBody(fields) = JsonBody::from_request(body, host).await?;
     let Options { custom, execute_date, priority, wait, key } = options;
-    let key = key.map(|key| key.of(&actor, fields.as_ref()));
+    let (key, fields) = match key {
+        None => (None, fields),
+        Some(key) => {
+            let bytes = fields.as_ref().map_or(0, walker_model::Json::len);
+            through(bytes, move || (Some(key.of(&actor, fields.as_ref())), fields)).await
+        }
+    };
     let what = Invocation { walker, node, fields, custom, execute_date, priority };
     let invoked = match key {
         None => host.invoke(&actor, what).await.map(Answered::First),

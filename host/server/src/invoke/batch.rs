@@ -68,6 +68,8 @@ impl Host {
         let mut walkers = Vec::with_capacity(fields.len());
         let mut problems = Vec::new();
         for (at, fields) in fields.into_iter().enumerate() {
+            // Each may take a little, and there are many.
+            tokio::task::yield_now().await;
             match self.check(actor, Invocation { fields: Some(fields), ..what.clone() }).await {
                 Ok(ready) if !ready.entry.definition.is_async => return Err(Error::NotAsync(what.walker)),
                 Ok(ready) => walkers.push(ready),

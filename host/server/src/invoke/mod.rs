@@ -8,9 +8,10 @@ mod place;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use walker_model::{Json, Limits, NodeId, Outcome, Priority, Quotas, WalkerId};
+use walker_model::{Json, Limits, NodeId, Outcome, Priority, Quotas, TenantId, WalkerId};
 
 use crate::access::{Actor, Reach};
+use crate::aside::LITTLE_BYTES;
 use crate::host::Host;
 use crate::modules::Entry;
 use crate::quotas::{SUSPENDED, StorageFull};
@@ -20,8 +21,10 @@ use crate::store::intake::NewWalker;
 use crate::store::lanes::LaneId;
 
 pub use fields::FieldProblem;
-pub(crate) use fields::Fields;
+pub(crate) use fields::{Effort, Fields};
 pub(crate) use keyed::Answered;
+
+use fields::OutOfSteps;
 
 /// How far ahead a walker may be scheduled: its row stays in its day's partition until then.
 const MAX_AHEAD: TimeDelta = TimeDelta::days(90);
@@ -266,7 +269,7 @@ impl Host {
         if custom_bytes as u64 > limits.custom_bytes {
             return Err(Error::CustomTooLarge(custom_bytes, limits.custom_bytes));
         }
-        let fields = entry.fields.check(what.fields.as_ref(), limits.fields_bytes)?;
+        let fields = self.check_fields(actor.tenant, &entry, what.fields, limits.fields_bytes).await?;
         let walker = NewWalker {
             id: WalkerId::new("").uuid,
             tenant: actor.tenant,
@@ -291,6 +294,24 @@ impl Host {
             storage: quotas.storage(),
             concurrency: quotas.concurrency(),
         })
+    }
+
+    /// Checks a walker's fields: here if that takes little, and aside if not. What it takes, nobody knows before.
+    async fn check_fields(
+        &self,
+        tenant: TenantId,
+        entry: &Arc<Entry>,
+        given: Option<Json>,
+        max_bytes: u64,
+    ) -> Result<Json, Error> {
+        if given.as_ref().map_or(0, Json::len) <= LITTLE_BYTES
+            && let Ok(checked) = entry.fields.check(given.as_ref(), max_bytes, Effort::Little)
+        {
+            return checked;
+        }
+        let entry = entry.clone();
+        let checked = self.aside.of(tenant, move || entry.fields.check(given.as_ref(), max_bytes, Effort::All));
+        Box::pin(checked).await.unwrap_or_else(|OutOfSteps| Err(Error::Fault("all steps end with an answer".into())))
     }
 
     /// Stores an async walker; returns once that is committed.

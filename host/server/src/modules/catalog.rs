@@ -6,6 +6,7 @@ use std::time::Duration;
 use moka::future::Cache;
 use walker_model::{Definition, TenantId, is_name};
 
+use crate::aside::aside;
 use crate::invoke::Fields;
 use crate::store::modules::Version;
 use crate::store::{Error, ModuleRef, Store, WalkerView};
@@ -20,8 +21,10 @@ pub(crate) struct Entry {
     pub(crate) fields: Fields,
 }
 
-/// More definitions than most hosts ever see; each takes some kilobytes.
-const MAX_ENTRIES: u64 = 20_000;
+/// What all of them take of memory, about: more definitions than most hosts ever see, of which most take some kilobytes.
+const MAX_BYTES: u64 = 256 << 20;
+/// What a definition takes with small schemas or none.
+const ENTRY_BYTES: usize = 8 << 10;
 /// The net below announcements.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
@@ -41,11 +44,12 @@ impl Catalog {
         Self {
             store,
             active: Cache::builder()
-                .max_capacity(MAX_ENTRIES)
+                .max_capacity(MAX_BYTES)
+                .weigher(|_, entry: &Arc<Entry>| weight(entry))
                 .time_to_live(MAX_AGE)
                 .support_invalidation_closures()
                 .build(),
-            pinned: Cache::builder().max_capacity(MAX_ENTRIES).build(),
+            pinned: Cache::builder().max_capacity(MAX_BYTES).weigher(|_, entry: &Arc<Entry>| weight(entry)).build(),
         }
     }
 
@@ -61,7 +65,7 @@ impl Catalog {
         }
         let version = Box::pin(self.store.active_version(tenant, walker)).await?;
         let Some(version) = version else { return Ok(None) };
-        let Some(entry) = entry(version, walker) else { return Ok(None) };
+        let Some(entry) = entry(version, walker).await else { return Ok(None) };
         let entry = Arc::new(entry);
         self.active.insert(key, entry.clone()).await;
         Ok(Some(entry))
@@ -75,7 +79,7 @@ impl Catalog {
         }
         let version = Box::pin(self.store.version(module, version)).await?;
         let Some(version) = version else { return Ok(None) };
-        let Some(entry) = entry(version, walker) else { return Ok(None) };
+        let Some(entry) = entry(version, walker).await else { return Ok(None) };
         let entry = Arc::new(entry);
         self.pinned.insert(key, entry.clone()).await;
         Ok(Some(entry))
@@ -107,8 +111,17 @@ impl Catalog {
     }
 }
 
-fn entry(version: Version, walker: &str) -> Option<Entry> {
+async fn entry(version: Version, walker: &str) -> Option<Entry> {
     let definition = version.definitions.into_iter().find(|definition| definition.name == walker)?;
-    let fields = Fields::of(&definition);
+    // Somebody else wrote the schemas, and may have meant it to take long.
+    let (definition, fields) = aside(move || {
+        let fields = Fields::of(&definition);
+        (definition, fields)
+    })
+    .await;
     Some(Entry { module_id: version.module_id, module: version.module, definition, fields })
+}
+
+fn weight(entry: &Entry) -> u32 {
+    u32::try_from(ENTRY_BYTES + entry.fields.bytes()).unwrap_or(u32::MAX)
 }

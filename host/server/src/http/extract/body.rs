@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use walker_model::Json;
 
+use crate::aside::through;
 use crate::host::Host;
 use crate::http::connections::TooSlow;
 use crate::http::problem::{Kind, Problem};
@@ -32,7 +33,7 @@ impl FromRequest<Arc<Host>> for JsonBody {
 
     async fn from_request(request: Request, host: &Arc<Host>) -> Result<Self, Problem> {
         let bytes = read(request, host.config.max_body_bytes).await?;
-        Ok(Self(json(bytes)?))
+        Ok(Self(through(bytes.len(), || json(bytes)).await?))
     }
 }
 
