@@ -50,6 +50,7 @@ pub use tls::{PlainHttp, TlsFiles};
 /// | `log_filter` | `--log` | `WALKER_LOG` | `log` |
 /// | `slots` | `--slots` | `WALKER_SLOTS` | `slots` |
 /// | `runs_memory_bytes` | | `WALKER_RUNS_MEMORY_BYTES` | `runs_memory_bytes` |
+/// | `bodies_memory_bytes` | | `WALKER_BODIES_MEMORY_BYTES` | `bodies_memory_bytes` |
 /// | `grace` | `--grace` | `WALKER_GRACE` | `grace` |
 /// | `max_module_bytes` | | `WALKER_MAX_MODULE_BYTES` | `max_module_bytes` |
 /// | `max_body_bytes` | | `WALKER_MAX_BODY_BYTES` | `max_body_bytes` |
@@ -99,6 +100,8 @@ pub struct Config {
     pub slots: usize,
     /// How much memory all running walkers may have together.
     pub runs_memory_bytes: u64,
+    /// How much memory all bodies may have together that callers send.
+    pub bodies_memory_bytes: u64,
     /// How long running walkers may go on once the host is asked to stop.
     pub grace: Duration,
     /// The largest module that may be uploaded.
@@ -125,6 +128,10 @@ pub struct Config {
     pub cors_origins: Vec<HeaderValue>,
 }
 
+/// A tenant alone may hold two thirds of the memory for bodies; beside others who are as greedy, less. Each should be able to
+/// send the largest body there is.
+const BODIES_FOR_ONE: u64 = 4;
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -144,6 +151,8 @@ impl Default for Config {
             slots: 384,
             // The rest is for the host itself, the system's own cache of files, and a Postgres beside it.
             runs_memory_bytes: machine::memory_bytes() / 2,
+            // A thousand bodies of a megabyte on a machine of 16 GiB; checking and storing them takes about as much again.
+            bodies_memory_bytes: (machine::memory_bytes() / 16).max(BODIES_FOR_ONE * (16 << 20)),
             // What container runtimes give by default before they kill.
             grace: Duration::from_secs(10),
             // Python and JavaScript components are 2–20 MB.

@@ -16,6 +16,7 @@ use crate::aside::Aside;
 use crate::config::{Config, Role};
 use crate::follow::follow;
 use crate::identity::{self, Identity, WRITE_EVERY};
+use crate::memory::Memory;
 use crate::modules::{Catalog, Compiled, Spool};
 use crate::queue::{
     Backlog, Cancels, Claiming, HostLease, Lanes, NoRoom, Readers, Removals, Slots, Stored, Strays, Waiters, Wake,
@@ -23,8 +24,8 @@ use crate::queue::{
     stop_cancelled, tell,
 };
 use crate::quotas::{StorageFull, TenantQuotas};
-use crate::requests::Requests;
-use crate::runner::{Memory, Running, Turns};
+use crate::requests::{Requests, Sender};
+use crate::runner::{Running, Turns};
 use crate::store::{self, Store, WalkerView};
 
 /// How often a waiting reader looks for itself, in case another host ran the walker: first so soon, then so that it learns
@@ -91,7 +92,9 @@ pub struct Host {
     pub(crate) cancels: Cancels,
     pub(crate) removals: Removals,
     /// What all runs share.
-    pub(crate) memory: Memory,
+    pub(crate) memory: Memory<TenantId>,
+    /// What all bodies share that callers send.
+    pub(crate) bodies: Memory<Sender>,
     /// What takes long, and whose is done next.
     pub(crate) aside: Aside,
     /// The walkers' turns on their threads.
@@ -134,6 +137,7 @@ impl Host {
                 sandbox,
                 slots: Slots::new(config.slots),
                 memory: Memory::new(config.runs_memory_bytes),
+                bodies: Memory::new(config.bodies_memory_bytes),
                 aside: Aside::new(),
                 lanes: Lanes::new(store.clone()),
                 wake: Wake::default(),

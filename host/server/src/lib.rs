@@ -14,6 +14,7 @@ pub mod host;
 pub mod http;
 pub mod identity;
 pub mod invoke;
+mod memory;
 pub mod modules;
 mod queue;
 pub mod quotas;

@@ -31,6 +31,15 @@ pub(crate) enum Asks {
     Anybody,
 }
 
+/// On whose account something is held that comes with requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Sender {
+    /// A tenant's; that of callers without a token apart, who must not keep out those who belong to it.
+    Of(TenantId, Asks),
+    /// Nobody's in particular: it should be so little that it is not counted.
+    OfLittle,
+}
+
 /// What each tenant has left.
 pub(crate) struct Requests<C: Clock = DefaultClock> {
     left: Cache<(TenantId, Asks), Arc<Left<C>>>,

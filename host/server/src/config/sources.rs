@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use walker_model::{Quotas, SetQuotas};
 use walker_sandbox::JailLimits;
 
-use super::{Config, PlainHttp, Secret, cors, parse, proxies, quotas, tls};
+use super::{BODIES_FOR_ONE, Config, PlainHttp, Secret, cors, parse, proxies, quotas, tls};
 use crate::quotas::QuotaRules;
 use crate::telemetry;
 
@@ -62,9 +62,16 @@ impl Config {
         });
         from.read("slots", "WALKER_SLOTS", &mut config.slots, parse::count);
         from.read("runs_memory_bytes", "WALKER_RUNS_MEMORY_BYTES", &mut config.runs_memory_bytes, parse::bytes);
+        from.read("bodies_memory_bytes", "WALKER_BODIES_MEMORY_BYTES", &mut config.bodies_memory_bytes, parse::bytes);
         from.read("grace", "WALKER_GRACE", &mut config.grace, parse::duration);
         from.read("max_module_bytes", "WALKER_MAX_MODULE_BYTES", &mut config.max_module_bytes, parse::bytes);
         from.read("max_body_bytes", "WALKER_MAX_BODY_BYTES", &mut config.max_body_bytes, parse::bytes);
+        if config.bodies_memory_bytes / BODIES_FOR_ONE < config.max_body_bytes {
+            from.mistakes.push(format!(
+                "bodies_memory_bytes: expected at least {BODIES_FOR_ONE} times max_body_bytes, {}",
+                config.max_body_bytes.saturating_mul(BODIES_FOR_ONE)
+            ));
+        }
         from.read("module_cache_bytes", "WALKER_MODULE_CACHE_BYTES", &mut config.module_cache_bytes, parse::bytes);
         from.read("keep_days", "WALKER_KEEP_DAYS", &mut config.keep_days, parse::days);
         from.quotas(&mut config.quotas);
@@ -385,6 +392,7 @@ mod tests {
             ("trusted_proxies = 1", "list of texts"),
             ("session_lifetime = '1s'", "8760h"),
             ("logins_per_account = 0", "at least 1"),
+            ("max_body_bytes = 100\nbodies_memory_bytes = 399", "times max_body_bytes, 400"),
         ] {
             let mistakes = load(&[], &[], file).unwrap_err();
             assert!(mistakes.len() == 1 && mistakes[0].contains(mention), "{mistakes:?}");

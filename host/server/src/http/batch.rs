@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -83,7 +83,7 @@ async fn batch(
     if caller.is_public() {
         host.may_invoke(&actor, &walker).await.map_err(refused)?;
     }
-    let JsonBody(body) = JsonBody::from_request(body, &host).await?;
+    let JsonBody(body, _room) = JsonBody::read(body, &host, &caller, &actor).await?;
     let Options { custom, execute_date, priority, key, .. } = options;
     let bytes = body.as_ref().map_or(0, walker_model::Json::len);
     let read =

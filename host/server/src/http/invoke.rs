@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
@@ -144,7 +144,7 @@ async fn invoke(
     if caller.is_public() {
         Box::pin(host.may_invoke(&actor, &walker)).await.map_err(refused)?;
     }
-    let JsonBody(fields) = JsonBody::from_request(body, host).await?;
+    let JsonBody(fields, room) = JsonBody::read(body, host, caller, &actor).await?;
     let Options { custom, execute_date, priority, wait, key } = options;
     let (key, fields) = match key {
         None => (None, fields),
@@ -158,6 +158,8 @@ async fn invoke(
         None => host.invoke(&actor, what).await.map(Answered::First),
         Some(key) => Box::pin(host.invoke_once(&actor, what, key)).await,
     };
+    // What was sent is stored by now, or was used: whoever waits for an end waits without it.
+    drop(room);
     match invoked.map_err(refused)? {
         Answered::First(invoked) => answered(host, &actor, invoked, wait, FirstLook::AfterAWhile).await,
         Answered::Again(invoked) => {

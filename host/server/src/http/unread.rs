@@ -32,6 +32,13 @@ pub(super) fn trust(extensions: &Extensions) {
     }
 }
 
+/// Takes that back: there is no time to wait for the rest.
+pub(super) fn distrust(extensions: &Extensions) {
+    if let Some(Room(room)) = extensions.get() {
+        room.store(MOST_FOR_STRANGERS, Ordering::Relaxed);
+    }
+}
+
 /// Answers once the client has sent all of its request, or more of it than is worth reading.
 pub(super) async fn drain(request: Request, answer: impl AsyncFnOnce(Request) -> Response) -> Response {
     if request.body().is_end_stream() {

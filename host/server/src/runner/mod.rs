@@ -3,13 +3,11 @@
 mod attempt;
 mod background;
 mod logs;
-mod memory;
 mod running;
 mod shown;
 mod sync;
 mod turns;
 
-pub(crate) use memory::Memory;
 pub(crate) use running::Running;
 pub(crate) use sync::Recording;
 pub use turns::{Ticket, Turns, Weight};

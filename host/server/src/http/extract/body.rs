@@ -12,28 +12,39 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use walker_model::Json;
 
+use crate::access::Actor;
 use crate::aside::through;
 use crate::host::Host;
 use crate::http::connections::TooSlow;
 use crate::http::problem::{Kind, Problem};
+use crate::http::unread;
+use crate::identity::Caller;
+use crate::memory::Held;
 use crate::modules::{Spool, Upload};
+use crate::requests::{Asks, Sender};
 
 /// Far more than any name, address, password and list of scopes; some of these bodies come without a token.
 const MAX_SMALL: u64 = 64 << 10;
 
 /// What is reserved on the strength of an announced length alone.
-const MAX_RESERVED: u64 = 1 << 20;
+const MAX_RESERVED: u64 = 64 << 10;
 
-/// One JSON value as it was sent; `None` for an empty body.
-#[derive(Debug)]
-pub(crate) struct JsonBody(pub(crate) Option<Json>);
+/// What comes of a body for nothing: the connection's own buffers hold more.
+const FREE_BYTES: u64 = 4 << 10;
 
-impl FromRequest<Arc<Host>> for JsonBody {
-    type Rejection = Problem;
+/// What a body holds of the memory for all of them.
+pub(crate) type Room = Held<Sender>;
 
-    async fn from_request(request: Request, host: &Arc<Host>) -> Result<Self, Problem> {
-        let bytes = read(request, host.config.max_body_bytes).await?;
-        Ok(Self(through(bytes.len(), || json(bytes)).await?))
+/// One JSON value as it was sent, `None` for an empty body; and the room that it takes, to be held for as long as any of it.
+pub(crate) struct JsonBody(pub(crate) Option<Json>, pub(crate) Room);
+
+impl JsonBody {
+    /// Reads what `caller` sends.
+    pub(crate) async fn read(request: Request, host: &Host, caller: &Caller, actor: &Actor) -> Result<Self, Problem> {
+        let asks = if caller.is_public() { Asks::Anybody } else { Asks::Member };
+        let mut room = host.bodies.hold(Sender::Of(actor.tenant, asks));
+        let bytes = read(request, host.config.max_body_bytes, &mut room).await?;
+        Ok(Self(through(bytes.len(), || json(bytes)).await?, room))
     }
 }
 
@@ -46,7 +57,7 @@ impl FromRequest<Arc<Host>> for SmallJson {
 
     async fn from_request(request: Request, host: &Arc<Host>) -> Result<Self, Problem> {
         let limit = host.config.max_body_bytes.min(MAX_SMALL);
-        Ok(Self(json(read(request, limit).await?)?))
+        Ok(Self(json(read(request, limit, &mut host.bodies.hold(Sender::OfLittle)).await?)?))
     }
 }
 
@@ -91,11 +102,20 @@ fn json(bytes: Bytes) -> Result<Option<Json>, Problem> {
     Json::parse(text).map(Some).map_err(|error| malformed(format!("the body is not JSON: {error}")))
 }
 
-async fn read(request: Request, limit: u64) -> Result<Bytes, Problem> {
+async fn read(request: Request, limit: u64, room: &mut Room) -> Result<Bytes, Problem> {
     let announced = content_length(request.headers());
-    let mut pieces = Pieces::of(request, limit)?;
+    let (mut parts, body) = request.into_parts();
+    let extensions = std::mem::take(&mut parts.extensions);
+    let mut pieces = Pieces::of(Request::from_parts(parts, body), limit)?;
     let mut kept = BytesMut::with_capacity(announced.map_or(0, |length| length.min(MAX_RESERVED) as usize));
     while let Some(piece) = pieces.next(kept.len() as u64).await? {
+        let before = (kept.len() as u64).max(FREE_BYTES);
+        let after = (kept.len() + piece.len()) as u64;
+        if !room.grow(after.saturating_sub(before)) {
+            unread::distrust(&extensions);
+            let detail = "the host has no room now for more of what is being sent to it; try again shortly";
+            return Err(Problem::new(Kind::Busy, detail));
+        }
         kept.extend_from_slice(&piece);
     }
     Ok(kept.freeze())
@@ -153,6 +173,29 @@ mod tests {
     use futures::stream;
 
     use super::*;
+    use crate::memory::Memory;
+
+    async fn all(request: Request, limit: u64) -> Result<Bytes, Problem> {
+        read(request, limit, &mut Memory::new(0).hold(Sender::OfLittle)).await
+    }
+
+    #[tokio::test]
+    async fn only_what_comes_takes_room_and_the_first_of_it_none() {
+        let sent = |size: usize| {
+            let pieces = [size / 2; 2].map(|size| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; size])));
+            // More is announced than ever comes.
+            let request = Request::builder().header(CONTENT_LENGTH, 1 << 20);
+            request.body(Body::from_stream(stream::iter(pieces))).unwrap()
+        };
+        let memory = Memory::new(15_000);
+        let (mut one, mut other) = (memory.hold(Sender::OfLittle), memory.hold(Sender::OfLittle));
+        // Of 15,000 bytes one may hold 10,000, and the first 4,096 of each body are free.
+        assert_eq!(read(sent(14_096), 1 << 20, &mut one).await.unwrap().len(), 14_096);
+        assert_eq!(read(sent(4_096), 1 << 20, &mut other).await.unwrap().len(), 4_096);
+        assert!(read(sent(4_098), 1 << 20, &mut other).await.unwrap_err().is(Kind::Busy));
+        drop(one);
+        assert_eq!(read(sent(4_098), 1 << 20, &mut other).await.unwrap().len(), 4_098);
+    }
 
     #[tokio::test]
     async fn keeps_json_as_it_was_sent() {
@@ -172,10 +215,10 @@ mod tests {
             let pieces = (0..size).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"x")));
             Request::new(Body::from_stream(stream::iter(pieces.collect::<Vec<_>>())))
         };
-        assert_eq!(read(chunked(10), 10).await.unwrap().len(), 10);
-        assert!(read(chunked(11), 10).await.unwrap_err().is(Kind::BodyTooLarge));
+        assert_eq!(all(chunked(10), 10).await.unwrap().len(), 10);
+        assert!(all(chunked(11), 10).await.unwrap_err().is(Kind::BodyTooLarge));
         let announced = Request::builder().header(CONTENT_LENGTH, 11).body(Body::from("x".repeat(11))).unwrap();
-        assert!(read(announced, 10).await.unwrap_err().is(Kind::BodyTooLarge));
+        assert!(all(announced, 10).await.unwrap_err().is(Kind::BodyTooLarge));
     }
 
     #[tokio::test]
@@ -185,7 +228,7 @@ mod tests {
         {
             let request =
                 encodings.iter().fold(Request::builder(), |request, value| request.header(CONTENT_ENCODING, *value));
-            let read = read(request.body(Body::from("x")).unwrap(), 10).await;
+            let read = all(request.body(Body::from("x")).unwrap(), 10).await;
             assert_eq!(read.map_err(|problem| problem.is(Kind::BodyEncoded)).is_ok(), taken, "{encodings:?}");
         }
     }
