@@ -32,8 +32,8 @@ impl Charges {
         self.add(CALL.saturating_add(bytes.saturating_mul(BYTE)))
     }
 
-    /// For the bytes that an answer carries.
-    pub(crate) fn answer(&self, bytes: u64) -> Result<(), Abort> {
+    /// For bytes that cross beside those that the guest passed: an answer's, or the reports that a save carries.
+    pub(crate) fn bytes(&self, bytes: u64) -> Result<(), Abort> {
         self.add(bytes.saturating_mul(BYTE))
     }
 
@@ -57,8 +57,8 @@ mod tests {
     #[test]
     fn ends_where_the_fuel_does() {
         let charges = Charges::new(2 * CALL + 10 * BYTE);
-        assert_eq!((charges.call(0), charges.call(9), charges.answer(1)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!((charges.call(0), charges.call(9), charges.bytes(1)), (Ok(()), Ok(()), Ok(())));
         assert_eq!(charges.total(), 2 * CALL + 10 * BYTE);
-        assert_eq!((charges.clone().answer(1), charges.call(u64::MAX)), (Err(Abort::Fuel), Err(Abort::Fuel)));
+        assert_eq!((charges.clone().bytes(1), charges.call(u64::MAX)), (Err(Abort::Fuel), Err(Abort::Fuel)));
     }
 }

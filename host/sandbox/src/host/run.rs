@@ -23,6 +23,8 @@ impl run::Host for State {
     async fn save(&mut self, fields: String) -> Result<(), Refused> {
         self.count_call("run.save", fields.len())?;
         self.check_fields(&fields)?;
+        // All of them cross again, and are written again.
+        self.charges.bytes(self.said.report_bytes)?;
         let fields = json(fields)?;
         let request = Request::Save { fields: fields.clone(), reports: self.said.reports.clone() };
         match self.perform(request).await? {

@@ -15,7 +15,7 @@ impl walkers::Host for State {
         match self.perform(Request::Read { id }).await? {
             Reply::Seen { fields, schedule } => {
                 let schedule = Json::of(&schedule);
-                self.charges.answer((fields.len() + schedule.len()) as u64)?;
+                self.charges.bytes((fields.len() + schedule.len()) as u64)?;
                 Ok(walkers::Seen { fields: fields.as_str().to_owned(), schedule: schedule.as_str().to_owned() })
             }
             _ => Err(unexpected()),
@@ -23,7 +23,7 @@ impl walkers::Host for State {
     }
 
     async fn spawn(&mut self, walker: String, fields: String, node: Option<String>) -> Result<String, Refused> {
-        self.count_call("walkers.spawn", walker.len() + fields.len())?;
+        self.count_call("walkers.spawn", carried(&walker, &fields, node.as_deref()))?;
         let invoke = invoke(walker, fields, node)?;
         let Limits { spawns, .. } = self.limits;
         if self.said.spawns >= spawns {
@@ -40,16 +40,20 @@ impl walkers::Host for State {
     }
 
     async fn call(&mut self, walker: String, fields: String, node: Option<String>) -> Result<Vec<String>, Refused> {
-        self.count_call("walkers.call", walker.len() + fields.len())?;
+        self.count_call("walkers.call", carried(&walker, &fields, node.as_deref()))?;
         let invoke = invoke(walker, fields, node)?;
         match self.perform(Request::Call(invoke)).await? {
             Reply::Reports(reports) => {
-                self.charges.answer(reports.iter().map(|report| report.len() as u64).sum())?;
+                self.charges.bytes(reports.iter().map(|report| report.len() as u64).sum())?;
                 Ok(reports.iter().map(|report| report.as_str().to_owned()).collect())
             }
             _ => Err(unexpected()),
         }
     }
+}
+
+fn carried(walker: &str, fields: &str, node: Option<&str>) -> usize {
+    walker.len() + fields.len() + node.map_or(0, str::len)
 }
 
 /// The fields are the other walker's: the floor above holds them to its limits.

@@ -12,6 +12,7 @@ use crate::world::{RUNTIME, World, admit, config, job, run, try_run};
 pub(crate) const TESTS: &[Test] = &[
     ("output_and_calls_end_a_run", output_and_calls_end_a_run),
     ("what_the_host_does_for_a_run_costs_fuel", what_the_host_does_for_a_run_costs_fuel),
+    ("saving_the_same_reports_again_is_paid_for", saving_the_same_reports_again_is_paid_for),
     ("a_run_spawns_so_many_and_no_more", a_run_spawns_so_many_and_no_more),
     ("a_refused_growth_is_no_end", a_refused_growth_is_no_end),
     ("tables_are_limited_in_sum", tables_are_limited_in_sum),
@@ -108,6 +109,12 @@ fn what_the_host_does_for_a_run_costs_fuel() {
         let used = fuel(body) - idle;
         assert!((at_least..at_least + 20_000).contains(&used), "{body}: {used}");
     }
+    // A save carries the reports so far once more.
+    let report = "(memory.fill (i32.const 32768) (i32.const 49) (i32.const 100000))
+        (drop (call $report (i32.const 32768) (i32.const 100000)))";
+    let save = "(drop (call $save (i32.const 2048) (i32.const 11)))";
+    let used = fuel(&format!("{report} {save} {save}")) - fuel(&format!("{report} {save}"));
+    assert!((401_044..421_044).contains(&used), "{used}");
     // A run that lets the host work for it ends where its fuel does, whether in a call or at its end.
     let random = "(drop (call $random (i32.const 32768) (i32.const 100000)))";
     let short = fuel(random) - 1;
@@ -119,6 +126,21 @@ fn what_the_host_does_for_a_run_costs_fuel() {
         let message = format!("used up its {short} units of fuel; use less, or have limit fuel raised");
         assert_eq!((failure.code, &failure.message, outcome.usage.fuel), (Code::LimitFuel, &message, short));
     }
+}
+
+/// Few bytes from the guest, and many to be written: as many saves as its fuel pays for, not as many calls as it has.
+fn saving_the_same_reports_again_is_paid_for() {
+    let body = "
+        (memory.fill (i32.const 32768) (i32.const 49) (i32.const 200000))
+        (drop (call $report (i32.const 32768) (i32.const 200000)))
+        (loop (drop (call $save (i32.const 2048) (i32.const 11))) br 0) (i32.const 0)";
+    let world = World::saving();
+    let outcome =
+        try_run(core(FIELDS, body), job(Limits { fuel: 10_000_000, ..Limits::DEFAULT }), world.clone(), Stop::default())
+            .unwrap();
+    assert_eq!(outcome.failure().unwrap().code, Code::LimitFuel);
+    let saves = world.asked.lock().unwrap().len();
+    assert!((5..=12).contains(&saves), "{saves}");
 }
 
 fn a_run_spawns_so_many_and_no_more() {
