@@ -11,7 +11,7 @@ use wasmtime::Engine;
 
 use crate::artifact::Layout;
 use crate::componentize::Rejected;
-use crate::failure::{During, explain};
+use crate::failure::explain;
 use crate::host::contract::{ModulePre, exports::walker::guest::guest};
 use crate::state::{Start, State};
 use crate::{Effects, LogLine, Refusal, Reply, Request, Stop, run};
@@ -27,8 +27,6 @@ const LIMITS: Limits = Limits {
     host_calls: 0,
     ..Limits::DEFAULT
 };
-/// Two seeds, so that a description made of random numbers shows.
-const SEEDS: [u64; 2] = [1, 2];
 
 /// The definitions of a module, the same each time it is asked, and fit to be published.
 ///
@@ -39,8 +37,10 @@ pub(crate) async fn definitions(
     module: &ModulePre<State>,
     layout: &Layout,
 ) -> Result<Vec<Definition>, Rejected> {
-    let first = described(engine, module, layout, SEEDS[0]).await?;
-    let second = described(engine, module, layout, SEEDS[1]).await?;
+    // Each with a seed of its own, so that a description made of random numbers shows; and as new as those of runs, so that
+    // a guest cannot tell from them that it is only being asked.
+    let first = described(engine, module, layout, rand::random()).await?;
+    let second = described(engine, module, layout, rand::random()).await?;
     if first != second {
         return Err(Rejected::new(
             "the module describes its walkers differently each time it is asked; a description may not depend on time, \
@@ -68,13 +68,12 @@ async fn described(
     let failed = |message: String| Rejected::new(format!("the module cannot describe its walkers: {message}"));
     let mut store = run::store(engine, State::describing(start)).map_err(|error| failed(format!("{error:#}")))?;
     let asked = async {
-        let guest = module.instantiate_async(&mut store).await.map_err(|error| (error, During::Instantiation))?;
-        let answer = guest.walker_guest_guest().call_describe(&mut store).await;
-        answer.map_err(|error| (error, During::Call))
+        let guest = module.instantiate_async(&mut store).await?;
+        guest.walker_guest_guest().call_describe(&mut store).await
     };
     let answer = asked.await;
-    let definitions = answer.map_err(|(error, during)| {
-        failed(match explain(&error, during, store.data(), layout) {
+    let definitions = answer.map_err(|error| {
+        failed(match explain(&error, store.data(), layout) {
             Ok(failure) => failure.message,
             Err(fault) => fault.to_string(),
         })

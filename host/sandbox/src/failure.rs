@@ -2,8 +2,12 @@
 //!
 //! Knows nothing of files and lines; those are resolved in the jail when somebody reads them.
 
+use std::io;
+
+use rustix::io::Errno;
 use walker_model::{Code, Failure, Frame, Limits};
 use wasmtime::component::ResourceTableError;
+use wasmtime::error::OutOfMemory;
 use wasmtime::{FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use crate::HostFault;
@@ -17,25 +21,12 @@ const MAX_MESSAGE_BYTES: usize = 8 << 10;
 /// The longest function name that is kept.
 const MAX_NAME_BYTES: usize = 512;
 
-/// Which part of a run failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum During {
-    /// Setting it up: what is not the guest's own doing is the host's.
-    Instantiation,
-    /// Guest code: what the host did not do is the guest's doing.
-    Call,
-}
-
-/// Why a run ended badly, or the host fault that ended it.
+/// Why a run ended badly, or the host fault that ended it. Guest code runs while it is set up, too: what is not known as
+/// the host's doing is the guest's, wherever it happened.
 ///
 /// # Errors
 /// When the guest is not to blame.
-pub(crate) fn explain(
-    error: &wasmtime::Error,
-    during: During,
-    state: &State,
-    layout: &Layout,
-) -> Result<Failure, HostFault> {
+pub(crate) fn explain(error: &wasmtime::Error, state: &State, layout: &Layout) -> Result<Failure, HostFault> {
     let limits = &state.limits;
     let (code, message) = if let Some(abort) = error.downcast_ref::<Abort>() {
         aborted(abort, limits)?
@@ -47,12 +38,18 @@ pub(crate) fn explain(
         limit
     } else if let Some(refused) = state.limiter.refused() {
         (too_large(refused), refused_message(refused, limits))
-    } else if during == During::Instantiation {
-        return Err(HostFault::Failed(format!("cannot set up the run: {error:#}")));
+    } else if is_of_the_system(error) {
+        return Err(HostFault::Failed(format!("the system refused the run something: {error:#}")));
     } else {
         (Code::GuestTrap, readable(&error.root_cause().to_string()))
     };
     Ok(Failure { code, message, frames: frames(error, layout) })
+}
+
+/// Whether the operating system would not give what a run needs, such as memory for its stack. No host function passes
+/// such an error on: a guest cannot bring it about.
+fn is_of_the_system(error: &wasmtime::Error) -> bool {
+    error.is::<Errno>() || error.is::<io::Error>() || error.is::<OutOfMemory>()
 }
 
 /// The limits that wasmtime itself holds a guest to, and tells of in words only.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use walker_model::{Code, Ended, Failure, Json, Limits, Outcome};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use crate::failure::{During, explain, out_of_fuel, out_of_stack, readable, too_many_instances, too_much};
+use crate::failure::{explain, out_of_fuel, out_of_stack, readable, too_many_instances, too_much};
 use crate::host::contract::exports::walker::guest::guest::Invocation;
 use crate::stack::{self, DeepStack};
 use crate::state::{Start, State};
@@ -119,21 +119,21 @@ pub(crate) fn store(engine: &Engine, state: State) -> wasmtime::Result<Store<Sta
 
 async fn call(store: &mut Store<State>, module: &Module, job: Job) -> Result<Result<Json, Failure>, HostFault> {
     if let Err(abort) = store.data().leash.check() {
-        return explain(&abort.into(), During::Instantiation, store.data(), module.layout()).map(Err);
+        return explain(&abort.into(), store.data(), module.layout()).map(Err);
     }
     if module.core_instances() > store.data().limits.core_instances {
         return Ok(Err(too_many_instances(module.core_instances(), &store.data().limits)));
     }
     let guest = match module.pre().instantiate_async(&mut *store).await {
         Ok(guest) => guest,
-        Err(error) => return explain(&error, During::Instantiation, store.data(), module.layout()).map(Err),
+        Err(error) => return explain(&error, store.data(), module.layout()).map(Err),
     };
     match guest.walker_guest_guest().call_run(&mut *store, &invocation(job)).await {
         Ok(Ok(fields)) => Ok(final_fields(fields, &store.data().limits)),
         Ok(Err(message)) => Ok(Err(Failure::new(Code::GuestError, readable(&message)))),
         Err(error) => {
             tracing::debug!("a guest ended badly: {error:?}");
-            explain(&error, During::Call, store.data(), module.layout()).map(Err)
+            explain(&error, store.data(), module.layout()).map(Err)
         }
     }
 }

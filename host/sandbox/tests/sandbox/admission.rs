@@ -111,9 +111,13 @@ fn checks_definitions() {
     check(describe, &format!("(drop (call $report (i32.const 0) (i32.const 0))) {describe}"), "it called run.report");
     check(describe, &format!("unreachable {describe}"), "cannot describe its walkers");
     check(describe, &format!("(loop br 0) {describe}"), "used up its");
+    // A doc of sixteen random letters.
     let random = format!(
-        "(drop (call $random (i32.const 256) (i32.const 1)))
-         (i32.store8 (i32.const 256) (i32.add (i32.and (i32.load8_u (i32.const 256)) (i32.const 15)) (i32.const 65)))
+        "(drop (call $random (i32.const 2048) (i32.const 16)))
+         (v128.store (i32.const 2048) (v128.or (v128.const i64x2 0x4040404040404040 0x4040404040404040)
+            (v128.and (v128.const i64x2 0x0f0f0f0f0f0f0f0f 0x0f0f0f0f0f0f0f0f) (v128.load (i32.const 2048)))))
+         (i32.store (i32.const 16) (i32.const 2048))
+         (i32.store (i32.const 20) (i32.const 16))
          {describe}"
     );
     check(describe, &random, "differently each time");

@@ -4,8 +4,8 @@ use walker_model::{Code, Ended, Limits};
 use walker_sandbox::{HostFault, Problem, Refusal, Request, Stop};
 
 use crate::Test;
-use crate::guest::core;
-use crate::world::{World, job, run, try_run};
+use crate::guest::{core, importing};
+use crate::world::{RUNTIME, SANDBOX, World, admit, job, run, try_run};
 
 pub(crate) const TESTS: &[Test] = &[
     ("completes", completes),
@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("keeps_what_was_reported_and_saved", keeps_what_was_reported_and_saved),
     ("tells_a_guest_of_problems", tells_a_guest_of_problems),
     ("host_faults_are_not_outcomes", host_faults_are_not_outcomes),
+    ("what_goes_wrong_in_the_start_is_the_guest_s_own", what_goes_wrong_in_the_start_is_the_guest_s_own),
     ("the_seed_decides_random_numbers", the_seed_decides_random_numbers),
 ];
 
@@ -190,6 +191,47 @@ fn host_faults_are_not_outcomes() {
     assert!(matches!(fault, Err(HostFault::Failed(message)) if message == "the database is gone"));
     let fenced = run(World::new(|_| Box::pin(async { Err(Refusal::Fenced) })));
     assert!(matches!(fenced, Err(HostFault::Fenced)));
+}
+
+/// A start function runs before anything is called, and may ask the host for what needs no memory. This one does its worst
+/// in one of sixteen starts, since it cannot tell whether it is only being asked what it defines.
+fn what_goes_wrong_in_the_start_is_the_guest_s_own() {
+    let world = "
+        package test:start;
+        world start {
+            include walker:guest/module@0.1.0;
+            import wasi:random/random@0.2.0;
+            import wasi:io/poll@0.2.0;
+        }
+        package wasi:random@0.2.0 { interface random { get-random-u64: func() -> u64; } }
+        package wasi:io@0.2.0 { interface poll { resource pollable { block: func(); } } }";
+    let imports = r#"
+        (import "wasi:random/random@0.2.0" "get-random-u64" (func $dice (result i64)))
+        (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))"#;
+    let check = |worst: &str, code: Code, message: &str| {
+        let parts = format!(
+            "{FIELDS} (start $begin) (func $begin (if (i64.eqz (i64.and (call $dice) (i64.const 15))) (then {worst})))"
+        );
+        let wasm = importing(world, imports, &parts, "(call $ok (i32.const 2048) (i32.const 11))");
+        // Three of four times it behaves when it is asked.
+        let admitted = (0..40).find_map(|_| admit(wasm.clone()).ok()).expect("it behaves most of the time");
+        let module = SANDBOX.load(&admitted.artifact).unwrap();
+        let mut failures = 0;
+        for seed in 0..100 {
+            let mut job = job(Limits { fuel: 10_000_000, ..Limits::default() });
+            job.seed = seed;
+            let ended = RUNTIME.block_on(SANDBOX.run(&module, job, World::saving(), Stop::default()));
+            if let Some(failure) = ended.unwrap_or_else(|fault| panic!("{worst}: {fault}")).failure() {
+                assert_eq!(failure.code, code, "{worst}: {}", failure.message);
+                assert!(failure.message.contains(message), "{worst}: {}", failure.message);
+                failures += 1;
+            }
+        }
+        assert!((1..50).contains(&failures), "{worst}: {failures} of 100");
+    };
+    check("(call $block (i32.const 999))", Code::GuestTrap, "unknown handle index 999");
+    check("(loop br 0)", Code::LimitFuel, "used up its 10000000 units of fuel");
+    check("unreachable", Code::GuestTrap, "it reached code that it holds unreachable");
 }
 
 fn the_seed_decides_random_numbers() {

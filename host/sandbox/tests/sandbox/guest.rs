@@ -16,12 +16,28 @@ pub(crate) fn described(settings: &str, parts: &str, body: &str) -> Bytes {
     contracted(&text(settings, parts, body))
 }
 
+/// The same with further imports; `world` is a package with a world that has them beside the contract.
+pub(crate) fn importing(world: &str, imports: &str, parts: &str, body: &str) -> Bytes {
+    // Imports come first in a module.
+    in_world(Some(world), &text("{}", parts, body).replacen("(module", &format!("(module {imports}"), 1))
+}
+
 /// Assembles a text and notes in it that it follows the contract.
 pub(crate) fn contracted(text: &str) -> Bytes {
+    in_world(None, text)
+}
+
+fn in_world(world: Option<&str>, text: &str) -> Bytes {
     let mut wasm = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path("../../guest-sdk/wit").unwrap();
-    let world = resolve.select_world(&[package], Some("module")).unwrap();
+    let (contract, _) = resolve.push_path("../../guest-sdk/wit").unwrap();
+    let world = match world {
+        None => resolve.select_world(&[contract], Some("module")).unwrap(),
+        Some(text) => {
+            let package = resolve.push_str("world.wit", text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            resolve.select_world(&[package], None).unwrap()
+        }
+    };
     wit_component::embed_component_metadata(&mut wasm, &resolve, world, StringEncoding::UTF8).unwrap();
     wasm.into()
 }
