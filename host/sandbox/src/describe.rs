@@ -55,7 +55,7 @@ async fn described(
     engine: &Engine,
     module: &ModulePre<State>,
     layout: &Layout,
-    seed: u64,
+    seed: [u8; 32],
 ) -> Result<Vec<Definition>, Rejected> {
     let start = Start {
         limits: LIMITS,

@@ -25,8 +25,8 @@ pub struct Job {
     pub custom: Option<Json>,
     /// What it may use.
     pub limits: Limits,
-    /// Where its random numbers come from, stored with the run so that it can be replayed.
-    pub seed: u64,
+    /// Where its random numbers come from: all of them follow from it. As long as the keys that a guest may draw.
+    pub seed: [u8; 32],
 }
 
 /// Stops a run from outside: a spinning one at its next epoch, a waiting one at once.

@@ -75,7 +75,7 @@ enum Phase {
 /// What a store needs to begin with, whatever it is for.
 pub(crate) struct Start {
     pub(crate) limits: Limits,
-    pub(crate) seed: u64,
+    pub(crate) seed: [u8; 32],
     pub(crate) stop: Stop,
     pub(crate) started: Instant,
     pub(crate) clock_resolution: Duration,

@@ -153,15 +153,15 @@ impl Pollable for Alarm {
     }
 }
 
-/// Random numbers that follow from the run's seed, so that a run can be replayed.
+/// Random numbers that all follow from the run's seed, so that tests can run a guest twice alike.
 #[derive(Debug)]
 pub(crate) struct Random {
-    seed: u64,
+    seed: [u8; 32],
     generator: Option<ChaCha12Rng>,
 }
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
         Self { seed, generator: None }
     }
 
@@ -179,7 +179,7 @@ impl Random {
     }
 
     fn generator(&mut self) -> &mut ChaCha12Rng {
-        self.generator.get_or_insert_with(|| ChaCha12Rng::seed_from_u64(self.seed))
+        self.generator.get_or_insert_with(|| ChaCha12Rng::from_seed(self.seed))
     }
 }
 

@@ -168,7 +168,7 @@ pub(crate) fn job(name: &str, fields: &str, limits: Limits) -> anyhow::Result<Jo
         reports: Vec::new(),
         custom: None,
         limits,
-        seed: 7,
+        seed: [7; 32],
     })
 }
 

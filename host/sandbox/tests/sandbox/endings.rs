@@ -219,7 +219,7 @@ fn what_goes_wrong_in_the_start_is_the_guest_s_own() {
         let mut failures = 0;
         for seed in 0..100 {
             let mut job = job(Limits { fuel: 10_000_000, ..Limits::default() });
-            job.seed = seed;
+            job.seed = [seed; 32];
             let ended = RUNTIME.block_on(SANDBOX.run(&module, job, World::saving(), Stop::default()));
             if let Some(failure) = ended.unwrap_or_else(|fault| panic!("{worst}: {fault}")).failure() {
                 assert_eq!(failure.code, code, "{worst}: {}", failure.message);
@@ -235,19 +235,24 @@ fn what_goes_wrong_in_the_start_is_the_guest_s_own() {
 }
 
 fn the_seed_decides_random_numbers() {
+    // Sixteen letters.
     let body = "
-        (drop (call $random (i32.const 2049) (i32.const 1)))
-        (i32.store8 (i32.const 2048) (i32.const 34))
-        (i32.store8 (i32.const 2049) (i32.add (i32.and (i32.load8_u (i32.const 2049)) (i32.const 15)) (i32.const 65)))
-        (i32.store8 (i32.const 2050) (i32.add (i32.and (i32.load8_u (i32.const 2050)) (i32.const 15)) (i32.const 65)))
-        (i32.store8 (i32.const 2051) (i32.const 34))
-        (call $ok (i32.const 2048) (i32.const 4))";
-    let body = body.replace("(i32.const 2049) (i32.const 1)", "(i32.const 2049) (i32.const 2)");
+        (drop (call $random (i32.const 2064) (i32.const 16)))
+        (v128.store (i32.const 2064) (v128.or (v128.const i64x2 0x4040404040404040 0x4040404040404040)
+            (v128.and (v128.const i64x2 0x0f0f0f0f0f0f0f0f 0x0f0f0f0f0f0f0f0f) (v128.load (i32.const 2064)))))
+        (i32.store8 (i32.const 2063) (i32.const 34))
+        (i32.store8 (i32.const 2080) (i32.const 34))
+        (call $ok (i32.const 2063) (i32.const 18))";
     let run = |seed| {
         let mut job = job(Limits::default());
         job.seed = seed;
-        try_run(core("", &body), job, World::saving(), Stop::default()).unwrap().fields.unwrap()
+        try_run(core("", body), job, World::saving(), Stop::default()).unwrap().fields.unwrap()
     };
-    assert_eq!(run(1), run(1));
-    assert_ne!(run(1), run(2));
+    assert_eq!(run([1; 32]), run([1; 32]));
+    // Each byte of it counts.
+    for place in [0, 7, 8, 31] {
+        let mut seed = [1; 32];
+        seed[place] = 2;
+        assert_ne!(run([1; 32]), run(seed), "{place}");
+    }
 }

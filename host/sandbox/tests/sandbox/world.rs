@@ -55,7 +55,7 @@ pub(crate) fn job(limits: Limits) -> Job {
         reports: Vec::new(),
         custom: None,
         limits,
-        seed: 7,
+        seed: [7; 32],
     }
 }
 
