@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::abort::Abort;
 
-/// For each call: lifting, lowering and a message take about as long as a thousand instructions (0.3 µs).
+/// For each call: lifting, lowering and a message take about as long as a thousand instructions (0.3 µs). So does each
+/// timer or stream of a list that is waited for: a future of its own, and two look-ups.
 const CALL: u64 = 1_000;
 /// For each byte that crosses: it is copied, checked for UTF-8, parsed and stored.
 const BYTE: u64 = 4;
@@ -27,14 +28,27 @@ impl Charges {
         Self { total: Arc::default(), limit }
     }
 
-    /// For one call that carries so many bytes.
-    pub(crate) fn call(&self, bytes: u64) -> Result<(), Abort> {
-        self.add(CALL.saturating_add(bytes.saturating_mul(BYTE)))
+    /// For one call, whichever: charged where every host function gets its view of the state, so that none can be
+    /// forgotten. Nothing can be refused there; the store's hook checks before the guest goes on (`run.rs`).
+    pub(crate) fn call(&self) {
+        self.add(CALL);
     }
 
-    /// For bytes that cross beside those that the guest passed: an answer's, or the reports that a save carries.
+    /// For so many things that one call has to look at, each as much as a call.
+    pub(crate) fn things(&self, count: usize) -> Result<(), Abort> {
+        self.add((count as u64).saturating_mul(CALL));
+        self.check()
+    }
+
+    /// For bytes that cross. Charged before anything is done with them, where that can be.
     pub(crate) fn bytes(&self, bytes: u64) -> Result<(), Abort> {
-        self.add(bytes.saturating_mul(BYTE))
+        self.add(bytes.saturating_mul(BYTE));
+        self.check()
+    }
+
+    /// Whether the fuel still pays for all of it.
+    pub(crate) fn check(&self) -> Result<(), Abort> {
+        if self.total() > self.limit { Err(Abort::Fuel) } else { Ok(()) }
     }
 
     /// All so far.
@@ -42,11 +56,9 @@ impl Charges {
         self.total.load(Ordering::Relaxed)
     }
 
-    fn add(&self, fuel: u64) -> Result<(), Abort> {
+    fn add(&self, fuel: u64) {
         // One run is on one thread at a time: nobody else adds meanwhile.
-        let total = self.total().saturating_add(fuel);
-        self.total.store(total, Ordering::Relaxed);
-        if total > self.limit { Err(Abort::Fuel) } else { Ok(()) }
+        self.total.store(self.total().saturating_add(fuel), Ordering::Relaxed);
     }
 }
 
@@ -56,9 +68,12 @@ mod tests {
 
     #[test]
     fn ends_where_the_fuel_does() {
-        let charges = Charges::new(2 * CALL + 10 * BYTE);
-        assert_eq!((charges.call(0), charges.call(9), charges.bytes(1)), (Ok(()), Ok(()), Ok(())));
-        assert_eq!(charges.total(), 2 * CALL + 10 * BYTE);
-        assert_eq!((charges.clone().bytes(1), charges.call(u64::MAX)), (Err(Abort::Fuel), Err(Abort::Fuel)));
+        let charges = Charges::new(4 * CALL + 10 * BYTE);
+        charges.call();
+        charges.call();
+        assert_eq!((charges.bytes(9), charges.things(2), charges.bytes(1)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(charges.total(), 4 * CALL + 10 * BYTE);
+        charges.clone().call();
+        assert_eq!((charges.check(), charges.bytes(u64::MAX)), (Err(Abort::Fuel), Err(Abort::Fuel)));
     }
 }

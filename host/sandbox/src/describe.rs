@@ -13,6 +13,7 @@ use crate::artifact::Layout;
 use crate::componentize::Rejected;
 use crate::failure::explain;
 use crate::host::contract::{ModulePre, exports::walker::guest::guest};
+use crate::stack::DeepStack;
 use crate::state::{Start, State};
 use crate::{Effects, LogLine, Refusal, Reply, Request, Stop, run};
 
@@ -66,7 +67,10 @@ async fn described(
         effects: Arc::new(Nothing),
     };
     let failed = |message: String| Rejected::new(format!("the module cannot describe its walkers: {message}"));
-    let mut store = run::store(engine, State::describing(start)).map_err(|error| failed(format!("{error:#}")))?;
+    // Its process ends with it: nobody uses its stack again.
+    let stack = DeepStack::new(0);
+    let mut store =
+        run::store(engine, State::describing(start), stack).map_err(|error| failed(format!("{error:#}")))?;
     let asked = async {
         let guest = module.instantiate_async(&mut store).await?;
         guest.walker_guest_guest().call_describe(&mut store).await

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use walker_model::{Code, Ended, Failure, Json, Limits, Outcome};
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{CallHook, Engine, Store, UpdateDeadline};
 
 use crate::failure::{explain, out_of_fuel, out_of_stack, readable, too_many_instances, too_much};
 use crate::host::contract::exports::walker::guest::guest::Invocation;
@@ -45,16 +45,8 @@ impl Sandbox {
             clock_resolution: self.clock_resolution(),
             effects,
         };
-        let mut store = store(self.engine(), State::running(start, &job))
+        let mut store = store(self.engine(), State::running(start, &job), DeepStack::new(self.stack_bytes()))
             .map_err(|error| HostFault::Failed(format!("cannot set up the run: {error:#}")))?;
-        let mut stack = DeepStack::new(self.stack_bytes());
-        store.call_hook(move |mut store, hook| {
-            if let Some(used) = stack.hear(hook) {
-                let peak = &mut store.data_mut().stack_peak;
-                *peak = used.max(*peak);
-            }
-            Ok(())
-        });
         let core_instances = module.core_instances();
         let ended = call(&mut store, module, job).await?;
 
@@ -96,7 +88,7 @@ impl Sandbox {
 ///
 /// # Errors
 /// When the engine does not meter: a mistake in its settings.
-pub(crate) fn store(engine: &Engine, state: State) -> wasmtime::Result<Store<State>> {
+pub(crate) fn store(engine: &Engine, state: State, mut stack: DeepStack) -> wasmtime::Result<Store<State>> {
     let limits = state.limits;
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);
@@ -110,6 +102,14 @@ pub(crate) fn store(engine: &Engine, state: State) -> wasmtime::Result<Store<Sta
         // time may be over, and many whose time ends together must not compute for another tick each.
         has_yielded = !has_yielded;
         Ok(if has_yielded { UpdateDeadline::Yield(0) } else { UpdateDeadline::Continue(LOOK_EVERY) })
+    });
+    store.call_hook(move |mut store, hook| {
+        let state = store.data_mut();
+        if let Some(used) = stack.hear(hook) {
+            state.stack_peak = used.max(state.stack_peak);
+        }
+        // At the end of the very call that went over, so that no clock decides where a run ends.
+        if matches!(hook, CallHook::ReturningFromHost) { Ok(state.charges.check()?) } else { Ok(()) }
     });
     let size = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
     store.set_hostcall_fuel(size(limits.host_call_bytes));

@@ -125,7 +125,13 @@ impl State {
         }
     }
 
-    /// Counts a call to the host that carries so many bytes. `describe` may make none at all.
+    /// The state as one host function sees it: whoever gets it is charged for a call.
+    pub(crate) fn called(&mut self) -> &mut Self {
+        self.charges.call();
+        self
+    }
+
+    /// Counts a call of the contract that carries so many bytes. `describe` may make none at all.
     pub(crate) fn count_call(&mut self, name: &'static str, bytes: usize) -> Result<(), Abort> {
         if self.phase == Phase::Describing {
             return Err(Abort::Describing(name));
@@ -135,7 +141,7 @@ impl State {
         }
         self.host_calls += 1;
         self.largest_call = self.largest_call.max(bytes as u64);
-        self.charges.call(bytes as u64)
+        self.charges.bytes(bytes as u64)
     }
 
     /// What the run used, but for what only its store knows: fuel and time. Nothing runs after this.

@@ -2,6 +2,8 @@
 //!
 //! No arguments, environment, files or sockets; nothing here reads what belongs to the host.
 
+mod names;
+
 use std::time::{Duration, Instant};
 
 use rand::rngs::ChaCha12Rng;
@@ -28,24 +30,24 @@ const MAX_RANDOM_BYTES: u64 = 1 << 20;
 /// When two parts define the same name.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let l = linker;
-    io::error::add_to_linker::<State, Table>(l, |state| &mut state.table)?;
-    io::streams::add_to_linker::<State, Table>(l, |state| &mut state.table)?;
-    io::poll::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    clocks::wall_clock::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    clocks::monotonic_clock::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    random::random::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    random::insecure::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    random::insecure_seed::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    cli::environment::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    cli::exit::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    cli::stdin::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    cli::stdout::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    cli::stderr::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    cli::terminal_input::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    cli::terminal_output::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    cli::terminal_stdin::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    cli::terminal_stdout::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    cli::terminal_stderr::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    io::error::add_to_linker::<State, Table>(l, handles)?;
+    io::streams::add_to_linker::<State, Table>(l, handles)?;
+    io::poll::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    clocks::wall_clock::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    clocks::monotonic_clock::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    random::random::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    random::insecure::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    random::insecure_seed::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    cli::environment::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    cli::exit::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    cli::stdin::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    cli::stdout::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    cli::stderr::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    cli::terminal_input::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    cli::terminal_output::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    cli::terminal_stdin::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    cli::terminal_stdout::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
+    cli::terminal_stderr::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
     // The libraries of guests link against these; their contexts are empty, so that every call is refused.
     filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, files)?;
     filesystem::types::add_to_linker::<State, WasiFilesystem>(l, files)?;
@@ -55,7 +57,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     sockets::udp_create_socket::add_to_linker::<State, WasiSockets>(l, no_sockets)?;
     sockets::instance_network::add_to_linker::<State, WasiSockets>(l, no_sockets)?;
     sockets::network::add_to_linker::<State, WasiSockets>(l, &sockets::network::LinkOptions::default(), no_sockets)?;
-    sockets::ip_name_lookup::add_to_linker::<State, WasiSockets>(l, no_sockets)?;
+    sockets::ip_name_lookup::add_to_linker::<State, HasSelf<State>>(l, State::called)?;
     Ok(())
 }
 
@@ -65,18 +67,26 @@ impl HasData for Table {
     type Data<'a> = &'a mut ResourceTable;
 }
 
+// What host functions get to see of a run, each through `State::called`: that is what charges them.
+
+fn handles(state: &mut State) -> &mut ResourceTable {
+    &mut state.called().table
+}
+
 fn files(state: &mut State) -> WasiFilesystemCtxView<'_> {
+    let state = state.called();
     WasiFilesystemCtxView { ctx: &mut state.filesystem, table: &mut state.table }
 }
 
 fn no_sockets(state: &mut State) -> WasiSocketsCtxView<'_> {
+    let state = state.called();
     WasiSocketsCtxView { ctx: &mut state.sockets, table: &mut state.table }
 }
 
 /// The only calls in which a guest may sleep; they end early when the run must.
 impl io::poll::Host for State {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
-        self.charges.call(0)?;
+        self.charges.things(pollables.len())?;
         self.leash.wait(io::poll::Host::poll(&mut self.table, pollables)).await?
     }
 }
@@ -87,7 +97,6 @@ impl io::poll::HostPollable for State {
     }
 
     async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        self.charges.call(0)?;
         self.leash.wait(io::poll::HostPollable::block(&mut self.table, pollable)).await?
     }
 
@@ -98,7 +107,6 @@ impl io::poll::HostPollable for State {
 
 impl clocks::wall_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
-        self.charges.call(0)?;
         Ok(datetime(self.clock.wall()))
     }
 
@@ -113,7 +121,6 @@ fn datetime(time: Duration) -> clocks::wall_clock::Datetime {
 
 impl clocks::monotonic_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<u64> {
-        self.charges.call(0)?;
         Ok(nanos(self.clock.monotonic()))
     }
 
@@ -185,24 +192,22 @@ impl Random {
 
 impl random::random::Host for State {
     fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        self.charges.call(len)?;
+        self.charges.bytes(len)?;
         self.random.bytes(len)
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.charges.call(0)?;
         Ok(self.random.number())
     }
 }
 
 impl random::insecure::Host for State {
     fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        self.charges.call(len)?;
+        self.charges.bytes(len)?;
         self.random.bytes(len)
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.charges.call(0)?;
         Ok(self.random.number())
     }
 }

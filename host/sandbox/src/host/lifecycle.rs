@@ -8,6 +8,7 @@ use crate::state::{Panic, State};
 
 impl lifecycle::Host for State {
     fn panicked(&mut self, message: String, file: String, line: u32) -> wasmtime::Result<()> {
+        self.charges.bytes((message.len() + file.len()) as u64)?;
         self.said.panic = Some(Panic { message: readable(&message), file: readable(&file), line });
         Ok(())
     }

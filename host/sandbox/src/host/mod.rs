@@ -37,10 +37,10 @@ pub(crate) mod contract {
 /// # Errors
 /// When two parts define the same name.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    contract::walker::guest::types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    contract::walker::guest::run::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    contract::walker::guest::walkers::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    contract::walker::guest::lifecycle::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+    contract::walker::guest::types::add_to_linker::<State, HasSelf<State>>(linker, State::called)?;
+    contract::walker::guest::run::add_to_linker::<State, HasSelf<State>>(linker, State::called)?;
+    contract::walker::guest::walkers::add_to_linker::<State, HasSelf<State>>(linker, State::called)?;
+    contract::walker::guest::lifecycle::add_to_linker::<State, HasSelf<State>>(linker, State::called)
 }
 
 /// Why an import does not do what the guest asked.

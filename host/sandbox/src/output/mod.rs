@@ -225,7 +225,7 @@ impl Pollable for Pipe {
 impl OutputStream for Pipe {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         let mut output = self.output.lock();
-        output.charges.call(bytes.len() as u64).map_err(|abort| StreamError::Trap(abort.into()))?;
+        output.charges.bytes(bytes.len() as u64).map_err(|abort| StreamError::Trap(abort.into()))?;
         let now = output.started.elapsed();
         output.write(self.stream, &bytes, now);
         Ok(())

@@ -135,9 +135,13 @@ fn saving_the_same_reports_again_is_paid_for() {
         (drop (call $report (i32.const 32768) (i32.const 200000)))
         (loop (drop (call $save (i32.const 2048) (i32.const 11))) br 0) (i32.const 0)";
     let world = World::saving();
-    let outcome =
-        try_run(core(FIELDS, body), job(Limits { fuel: 10_000_000, ..Limits::DEFAULT }), world.clone(), Stop::default())
-            .unwrap();
+    let outcome = try_run(
+        core(FIELDS, body),
+        job(Limits { fuel: 10_000_000, ..Limits::DEFAULT }),
+        world.clone(),
+        Stop::default(),
+    )
+    .unwrap();
     assert_eq!(outcome.failure().unwrap().code, Code::LimitFuel);
     let saves = world.asked.lock().unwrap().len();
     assert!((5..=12).contains(&saves), "{saves}");

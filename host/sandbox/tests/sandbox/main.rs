@@ -13,6 +13,7 @@ mod leaks;
 mod oversized;
 mod past_holes;
 mod stopping;
+mod wasi;
 mod world;
 
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     if arguments.next().as_deref() == Some("jail") {
         return walker_sandbox::jail_main(arguments);
     }
-    let groups: [(&str, &[Test]); 9] = [
+    let groups: [(&str, &[Test]); 10] = [
         ("admission", admission::TESTS),
         ("budgets", budgets::TESTS),
         ("debug_bombs", debug_bombs::TESTS),
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         ("oversized", oversized::TESTS),
         ("past_holes", past_holes::TESTS),
         ("stopping", stopping::TESTS),
+        ("wasi", wasi::TESTS),
     ];
     let trials = groups.into_iter().flat_map(|(group, tests)| {
         tests.iter().map(move |&(name, test)| {
