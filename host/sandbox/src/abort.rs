@@ -23,6 +23,8 @@ pub(crate) enum Abort {
     Calls,
     #[error("what it asked the host for used up its fuel")]
     Fuel,
+    #[error("what the host holds for it needed memory that there was not")]
+    Memory,
     #[error("it called exit with {0}")]
     Exit(Exit),
     #[error("describe may not ask the host for anything, but it called {0}")]

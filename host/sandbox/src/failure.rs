@@ -114,6 +114,10 @@ fn aborted(abort: &Abort, limits: &Limits) -> Result<(Code, String), HostFault> 
             (Code::LimitCalls, message)
         }
         Abort::Fuel => (Code::LimitFuel, out_of_fuel(limits).message),
+        Abort::Memory => {
+            let refused = Refused::SharedMemory;
+            (too_large(refused), refused_message(refused, limits))
+        }
         Abort::Exit(exit) => (Code::GuestExit, format!("called exit with {exit} instead of returning")),
         Abort::Describing(_) => (Code::GuestTrap, abort.to_string()),
         Abort::Fault(fault) => return Err(HostFault::Failed(fault.clone())),

@@ -21,6 +21,7 @@ mod epochs;
 mod failure;
 mod features;
 pub mod fuzzing;
+mod held;
 mod host;
 mod instances;
 mod jail;

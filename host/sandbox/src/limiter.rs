@@ -118,7 +118,7 @@ impl ResourceLimiter for Limiter {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     use futures::FutureExt;
@@ -128,7 +128,7 @@ mod tests {
     use crate::{LogLine, Refusal, Reply, Request};
 
     /// A world with so many bytes left.
-    struct Left(AtomicU64);
+    pub(crate) struct Left(pub(crate) AtomicU64);
 
     impl Effects for Left {
         fn perform(&self, _: Request) -> BoxFuture<'_, Result<Reply, Refusal>> {

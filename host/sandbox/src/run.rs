@@ -118,7 +118,8 @@ pub(crate) fn store(engine: &Engine, state: State, mut stack: DeepStack) -> wasm
 }
 
 async fn call(store: &mut Store<State>, module: &Module, job: Job) -> Result<Result<Json, Failure>, HostFault> {
-    if let Err(abort) = store.data().leash.check() {
+    let state = store.data_mut();
+    if let Err(abort) = state.leash.check().and_then(|()| state.keep_given()) {
         return explain(&abort.into(), store.data(), module.layout()).map(Err);
     }
     if module.core_instances() > store.data().limits.core_instances {

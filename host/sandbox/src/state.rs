@@ -13,15 +13,20 @@ use wasmtime_wasi::sockets::WasiSocketsCtx;
 use crate::abort::{Abort, Leash};
 use crate::charge::Charges;
 use crate::clock::Clock;
+use crate::held::Held;
 use crate::limiter::Limiter;
 use crate::output::SharedOutput;
 use crate::wasi::Random;
 use crate::{Effects, Job, Stop};
 
+/// What a report takes beside its own bytes: its place in the list, and what an allocation costs.
+const REPORT_BYTES: u64 = 64;
+
 /// What one run holds while it lasts.
 pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(crate) limiter: Limiter,
+    pub(crate) held: Held,
     pub(crate) leash: Leash,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
@@ -107,6 +112,7 @@ impl State {
         let output = SharedOutput::new(Arc::clone(&start.effects), start.limits, charges.clone(), start.started);
         Self {
             limiter: Limiter::new(&start.limits, Arc::clone(&start.effects)),
+            held: Held::new(Arc::clone(&start.effects)),
             leash: Leash::new(start.stop, start.started, start.limits.time()),
             clock: Clock::new(start.started, start.clock_resolution),
             random: Random::new(start.seed),
@@ -141,7 +147,29 @@ impl State {
         }
         self.host_calls += 1;
         self.largest_call = self.largest_call.max(bytes as u64);
-        self.charges.bytes(bytes as u64)
+        self.charges.bytes(bytes as u64)?;
+        self.held.carry(bytes as u64)
+    }
+
+    /// Counts what the answer to a call carries: as the effect gave it, and as it is passed on.
+    pub(crate) fn count_answer(&mut self, bytes: u64) -> Result<(), Abort> {
+        self.charges.bytes(bytes)?;
+        self.held.carry(bytes.saturating_mul(2))
+    }
+
+    /// Keeps a report.
+    pub(crate) fn keep_report(&mut self, report: Json) -> Result<(), Abort> {
+        self.held.keep(REPORT_BYTES.saturating_add(report.len() as u64))?;
+        self.said.report_bytes += report.len() as u64;
+        self.said.reports.push(report);
+        Ok(())
+    }
+
+    /// Counts what the run was given: what it begins with is held for it until it ends.
+    pub(crate) fn keep_given(&mut self) -> Result<(), Abort> {
+        let Said { reports, report_bytes, fields_bytes, custom_bytes, .. } = &self.said;
+        let reports = (reports.len() as u64).saturating_mul(REPORT_BYTES).saturating_add(*report_bytes);
+        self.held.keep(reports.saturating_add(*fields_bytes).saturating_add(*custom_bytes))
     }
 
     /// What the run used, but for what only its store knows: fuel and time. Nothing runs after this.

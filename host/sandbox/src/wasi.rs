@@ -24,6 +24,9 @@ use crate::state::State;
 /// The most random bytes in one call: far above what seeds and keys need, far below what a host notices.
 const MAX_RANDOM_BYTES: u64 = 1 << 20;
 
+/// What one entry of a list that is polled takes while the guest waits: the list's, a future's and the answer's.
+const POLLED_BYTES: u64 = 128;
+
 /// Lets guests import WASI 0.2.
 ///
 /// # Errors
@@ -87,6 +90,7 @@ fn no_sockets(state: &mut State) -> WasiSocketsCtxView<'_> {
 impl io::poll::Host for State {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
         self.charges.things(pollables.len())?;
+        self.held.carry((pollables.len() as u64).saturating_mul(POLLED_BYTES))?;
         self.leash.wait(io::poll::Host::poll(&mut self.table, pollables)).await?
     }
 }

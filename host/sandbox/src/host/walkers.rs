@@ -15,7 +15,7 @@ impl walkers::Host for State {
         match self.perform(Request::Read { id }).await? {
             Reply::Seen { fields, schedule } => {
                 let schedule = Json::of(&schedule);
-                self.charges.bytes((fields.len() + schedule.len()) as u64)?;
+                self.count_answer((fields.len() + schedule.len()) as u64)?;
                 Ok(walkers::Seen { fields: fields.as_str().to_owned(), schedule: schedule.as_str().to_owned() })
             }
             _ => Err(unexpected()),
@@ -44,7 +44,7 @@ impl walkers::Host for State {
         let invoke = invoke(walker, fields, node)?;
         match self.perform(Request::Call(invoke)).await? {
             Reply::Reports(reports) => {
-                self.charges.bytes(reports.iter().map(|report| report.len() as u64).sum())?;
+                self.count_answer(reports.iter().map(|report| report.len() as u64).sum())?;
                 Ok(reports.iter().map(|report| report.as_str().to_owned()).collect())
             }
             _ => Err(unexpected()),

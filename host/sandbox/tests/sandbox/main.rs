@@ -8,6 +8,7 @@ mod budgets;
 mod debug_bombs;
 mod endings;
 mod guest;
+mod held;
 mod jail;
 mod leaks;
 mod oversized;
@@ -28,11 +29,12 @@ fn main() -> ExitCode {
     if arguments.next().as_deref() == Some("jail") {
         return walker_sandbox::jail_main(arguments);
     }
-    let groups: [(&str, &[Test]); 10] = [
+    let groups: [(&str, &[Test]); 11] = [
         ("admission", admission::TESTS),
         ("budgets", budgets::TESTS),
         ("debug_bombs", debug_bombs::TESTS),
         ("endings", endings::TESTS),
+        ("held", held::TESTS),
         ("jail", jail::TESTS),
         ("leaks", leaks::TESTS),
         ("oversized", oversized::TESTS),

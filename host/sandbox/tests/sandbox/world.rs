@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
@@ -63,12 +65,22 @@ pub(crate) fn job(limits: Limits) -> Job {
 pub(crate) struct World {
     pub(crate) asked: Mutex<Vec<Request>>,
     pub(crate) lines: Mutex<Vec<LogLine>>,
+    /// How much memory there is for all runs together.
+    pub(crate) left: AtomicU64,
     answer: fn(Request) -> BoxFuture<'static, Result<Reply, Refusal>>,
 }
 
 impl World {
     pub(crate) fn new(answer: fn(Request) -> BoxFuture<'static, Result<Reply, Refusal>>) -> Arc<Self> {
-        Arc::new(Self { asked: Mutex::default(), lines: Mutex::default(), answer })
+        Self::with_memory(u64::MAX, answer)
+    }
+
+    /// The same, where runs have no more than so many bytes.
+    pub(crate) fn with_memory(
+        bytes: u64,
+        answer: fn(Request) -> BoxFuture<'static, Result<Reply, Refusal>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { asked: Mutex::default(), lines: Mutex::default(), left: bytes.into(), answer })
     }
 
     /// Where every save succeeds.
@@ -89,6 +101,14 @@ impl Effects for World {
 
     fn log(&self, line: LogLine) {
         self.lines.lock().unwrap().push(line);
+    }
+
+    fn take_memory(&self, bytes: u64) -> bool {
+        self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+
+    fn put_back_memory(&self, bytes: u64) {
+        self.left.fetch_add(bytes, Relaxed);
     }
 }
 
