@@ -79,7 +79,7 @@ mod tests {
     fn takes_in_steps_and_gives_all_back() {
         let left = Arc::new(Left((3 * STEP_BYTES).into()));
         let mut held = Held::new(left.clone());
-        let mut check = |held: Result<(), Abort>, steps_left: u64| {
+        let check = |held: Result<(), Abort>, steps_left: u64| {
             assert_eq!(left.0.load(Relaxed), steps_left * STEP_BYTES);
             held
         };

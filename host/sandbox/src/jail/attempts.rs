@@ -9,7 +9,10 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::{ptr, thread};
 
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use rustix::process::{Pid, Uid};
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +25,8 @@ pub struct Attempt {
     pub refused: Option<String>,
 }
 
-/// Tries everything. `socket` is a Unix socket that somebody listens on, as Postgres would.
-pub(super) fn all(socket: &Path) -> Vec<Attempt> {
+/// Tries everything. `socket` is a Unix socket that somebody listens on, as Postgres would; `memory_bytes` is what it may have.
+pub(super) fn all(socket: &Path, memory_bytes: u64) -> Vec<Attempt> {
     let mut made = Vec::new();
     let mut attempt = |what: &str, error: Option<String>| made.push(Attempt { what: what.into(), refused: error });
     fn failed<T, E: ToString>(result: Result<T, E>) -> Option<String> {
@@ -57,5 +60,22 @@ pub(super) fn all(socket: &Path) -> Vec<Attempt> {
         "write to another's memory",
         failed(File::options().write(true).open(format!("/proc/{}/mem", host.as_raw_nonzero()))),
     );
+    attempt("start a thread", failed(thread::Builder::new().spawn(|| {})));
+    attempt("make a file in memory", failed(memfd_create("walker-jail-attempt", MemfdFlags::CLOEXEC)));
+    for (what, bytes, flags) in [
+        ("have more memory than its limit", memory_bytes, MapFlags::PRIVATE),
+        ("have memory that is shared", 1 << 20, MapFlags::SHARED),
+        ("have a stack that grows by itself", 1 << 20, MapFlags::PRIVATE | MapFlags::GROWSDOWN),
+    ] {
+        attempt(what, failed(map(bytes, flags)));
+    }
     made
+}
+
+/// Maps memory, and leaves it mapped.
+#[allow(unsafe_code, reason = "no safe interface maps memory in every way that there is")]
+fn map(bytes: u64, flags: MapFlags) -> rustix::io::Result<()> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    // SAFETY: wherever there is room, and nobody looks at it.
+    unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags) }.map(drop)
 }

@@ -71,10 +71,18 @@ fn locked_up(arguments: &[String]) -> io::Result<ExitCode> {
         return Err(io::Error::other("the jail is started by the host, not by hand"));
     };
     let instructions: Instructions = serde_json::from_str(instructions)?;
-    let walls = walls::put_up(&instructions.limits, instructions.host)?;
+    let mut walls = walls::put_up(&instructions.limits, instructions.host)?;
     // Never the process's main thread: its stack is as large as whoever started it chose.
     let worker = std::thread::Builder::new().name("jail".into()).stack_size(STACK_BYTES);
-    match worker.spawn(move || serve(instructions, walls))?.join() {
+    let serves = move || {
+        if instructions.order == Order::Admit {
+            // Those that compile, one for each processor: they start now, since afterwards none can.
+            rayon::ThreadPoolBuilder::new().build_global().map_err(io::Error::other)?;
+        }
+        walls.close();
+        serve(instructions, walls)
+    };
+    match worker.spawn(serves)?.join() {
         Ok(served) => served.map(|()| ExitCode::SUCCESS),
         Err(_panicked) => Ok(ExitCode::from(101)),
     }
@@ -104,7 +112,7 @@ fn serve(instructions: Instructions, walls: Walls) -> io::Result<()> {
             }
         }
         Order::Inspect => Answer::Walls(walls),
-        Order::Attempt => Answer::Attempts(attempts::all(&instructions.socket)),
+        Order::Attempt => Answer::Attempts(attempts::all(&instructions.socket, instructions.limits.memory_bytes)),
     };
     wire::write(&mut output, &answer)
 }

@@ -47,7 +47,7 @@ pub struct JailLimits {
     pub wall_seconds: u64,
     /// The largest upload, in bytes.
     pub max_module_bytes: u64,
-    /// The largest file that the child may write: native code, and images of initial memory.
+    /// The largest file that the child may write: the native code, and its answer.
     pub artifact_bytes: u64,
     /// How much an upload may hold of what costs when it is compiled.
     pub bounds: Bounds,
@@ -273,7 +273,7 @@ fn cause_of_death(status: ExitStatus, complaint: &str, limits: &JailLimits) -> D
     Died::OfTheModule(match Signal::from_named_raw(signal) {
         Some(Signal::XCPU) => format!("compiling took more than {} seconds of processor time", limits.cpu_seconds),
         Some(Signal::XFSZ) => format!(
-            "its native code, or its initial memory, is larger than {}; make the module smaller, or split it",
+            "its native code is larger than {}; make the module smaller, or split it",
             in_words(limits.artifact_bytes)
         ),
         Some(Signal::KILL) => {

@@ -21,7 +21,7 @@ use super::JailLimits;
 
 /// Address space beyond the memory limit: what one module's slots reserve without using it.
 const RESERVED_BYTES: u64 = 64 << 30;
-/// Three streams, the runtime's own, and memory images.
+/// Three streams, and the runtime's own.
 const OPEN_FILES: u64 = 128;
 /// The user who owns nothing, by the number that every Linux gives him.
 const NOBODY: u32 = 65534;
@@ -39,8 +39,8 @@ pub struct Walls {
     pub missing: Vec<String>,
 }
 
-/// Puts up every wall that the kernel has. Called before the process has a second thread: walls stand around threads,
-/// and each new thread inherits those of its maker.
+/// Puts up every wall but the last. Called before the process has a second thread: walls stand around threads, and each new
+/// thread inherits those of its maker.
 ///
 /// # Errors
 /// When not even the limits of resources can be set, or the host is gone already.
@@ -56,11 +56,15 @@ pub(super) fn put_up(limits: &JailLimits, host: u32) -> io::Result<Walls> {
     rustix::thread::set_no_new_privs(true)?;
     walls.standing.push("no new privileges".into());
     walls.note("landlock: no files, no networks, no signals", restrict_files());
-    walls.note("seccomp: only the system calls that compiling needs", filter_system_calls());
     Ok(walls)
 }
 
 impl Walls {
+    /// Puts up the last wall, around all threads: from now on there are no more of them.
+    pub(super) fn close(&mut self) {
+        self.note("seccomp: only the system calls that compiling needs, and no more threads", filter_system_calls());
+    }
+
     fn note(&mut self, wall: &str, put_up: Result<(), String>) {
         match put_up {
             Ok(()) => self.standing.push(wall.into()),
@@ -88,7 +92,6 @@ fn restrict_resources(limits: &JailLimits) -> io::Result<()> {
     limit(Resource::As, limits.memory_bytes.saturating_add(RESERVED_BYTES), 0)?;
     // The kernel first says why, and kills a second later.
     limit(Resource::Cpu, limits.cpu_seconds, 1)?;
-    // The answer, and images of initial memory, which count as files.
     limit(Resource::Fsize, limits.artifact_bytes, 0)?;
     limit(Resource::Nofile, OPEN_FILES, 0)?;
     limit(Resource::Core, 0, 0)?;
@@ -149,16 +152,15 @@ fn filter_system_calls() -> Result<(), String> {
     };
     let refuse = SeccompAction::Errno(libc::EPERM as u32);
     let allowed = program(allowed()?, refuse, SeccompAction::Allow).map_err(|error| error.to_string())?;
-    // Its flags stand in memory, where a filter cannot look: without it, the C library takes `clone`.
     let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
-    let no_clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    let no_clone3 = program(no_clone3, SeccompAction::Allow, unknown).map_err(|error| error.to_string())?;
-    seccompiler::apply_filter(&no_clone3)
-        .and_then(|()| seccompiler::apply_filter(&allowed))
+    let lacking = LACKING.iter().map(|call| (*call, Vec::new())).collect();
+    let lacking = program(lacking, SeccompAction::Allow, unknown).map_err(|error| error.to_string())?;
+    seccompiler::apply_filter_all_threads(&lacking)
+        .and_then(|()| seccompiler::apply_filter_all_threads(&allowed))
         .map_err(|error| error.to_string())
 }
 
-/// What compiling, describing and answering need: memory, threads, clocks, and the files that are open already.
+/// What compiling, describing and answering need: memory, clocks, and the files that are open already.
 fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
     let mut allowed: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
     let when = |argument, operator, value| {
@@ -166,11 +168,11 @@ fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
             .and_then(|condition| SeccompRule::new(vec![condition]))
             .map_err(|error| error.to_string())
     };
-    // Threads, not processes.
-    let thread = libc::CLONE_THREAD as u64;
-    allowed.insert(libc::SYS_clone, vec![when(0, SeccompCmpOp::MaskedEq(thread), thread)?]);
     // Answered by the other filter.
-    allowed.insert(libc::SYS_clone3, Vec::new());
+    allowed.extend(LACKING.iter().map(|call| (*call, Vec::new())));
+    // Only memory that counts as data: what is shared, and stacks that grow by themselves, count as something else.
+    let kind = (libc::MAP_TYPE | libc::MAP_GROWSDOWN) as u64;
+    allowed.insert(libc::SYS_mmap, vec![when(3, SeccompCmpOp::MaskedEq(kind), libc::MAP_PRIVATE as u64)?]);
     // Names, and nothing else that can be asked of the process.
     let names = [libc::PR_SET_NAME as u64, NAME_MEMORY];
     let names = names.map(|name| when(0, SeccompCmpOp::Eq, name)).into_iter().collect::<Result<_, _>>()?;
@@ -182,6 +184,10 @@ fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
     allowed.insert(libc::SYS_prlimit64, vec![when(2, SeccompCmpOp::Eq, 0)?]);
     Ok(allowed)
 }
+
+/// What this kernel seems to lack, so that whoever asks does without. Files in memory count as nobody's memory: wasmtime
+/// copies what it would map from them.
+const LACKING: &[i64] = &[libc::SYS_clone3, libc::SYS_memfd_create];
 
 const ALLOWED: &[i64] = &[
     // What is open.
@@ -198,14 +204,12 @@ const ALLOWED: &[i64] = &[
     libc::SYS_ftruncate,
     // Memory.
     libc::SYS_brk,
-    libc::SYS_mmap,
     libc::SYS_munmap,
     libc::SYS_mremap,
     libc::SYS_mprotect,
     libc::SYS_madvise,
-    libc::SYS_memfd_create,
     libc::SYS_membarrier,
-    // Threads.
+    // Threads that are there.
     libc::SYS_futex,
     libc::SYS_set_robust_list,
     libc::SYS_rseq,

@@ -21,11 +21,12 @@ fn refuses_everything_to_who_takes_it_over() {
     let jail = jail(JailLimits::default());
     let walls = RUNTIME.block_on(jail.walls()).unwrap();
     let attempts = RUNTIME.block_on(jail.attempts(&socket)).unwrap();
-    assert!(attempts.len() >= 20, "{attempts:#?}");
+    assert!(attempts.len() >= 25, "{attempts:#?}");
     for attempt in &attempts {
         // Not for want of the file or of somebody who listens.
         let why = attempt.refused.as_deref().unwrap_or_else(|| panic!("a child can {}\n{walls:#?}", attempt.what));
-        assert!(why.contains("not permitted") || why.contains("denied"), "{}: {why}", attempt.what);
+        let refusals = ["not permitted", "denied", "not implemented", "Cannot allocate memory"];
+        assert!(refusals.iter().any(|refusal| why.contains(refusal)), "{}: {why}", attempt.what);
     }
     let stands = |wall: &str| walls.standing.iter().any(|standing| standing.starts_with(wall));
     let told = |wall: &str| walls.missing.iter().any(|missing| missing.starts_with(wall));
