@@ -10,6 +10,9 @@ use crate::{Json, Limits, is_name};
 /// More fields than any walker has; keeps checking one invocation cheap.
 pub const MAX_FIELDS: usize = 256;
 
+/// How many characters of a name that is none are quoted: somewhat more than names have.
+const MAX_QUOTED: usize = 80;
+
 /// A walker as its module defines it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
@@ -169,7 +172,7 @@ impl Definition {
         let fail = |what: String| Err(InvalidDefinition(what));
         let form = "expected a letter or _, then up to 63 letters, digits or _";
         if !is_name(&self.name) {
-            return fail(format!("{:?} cannot name a walker; {form}", self.name));
+            return fail(format!("{} cannot name a walker; {form}", quoted(&self.name)));
         }
         if self.fields.len() > MAX_FIELDS {
             return fail(format!(
@@ -190,7 +193,7 @@ impl Definition {
         let mut names = HashSet::new();
         for field in &self.fields {
             if !is_name(&field.name) {
-                return fail(format!("{:?} cannot name a field of walker {}; {form}", field.name, self.name));
+                return fail(format!("{} cannot name a field of walker {}; {form}", quoted(&field.name), self.name));
             }
             if !names.insert(field.name.as_str()) {
                 return fail(format!("walker {} has two fields called {:?}", self.name, field.name));
@@ -200,7 +203,11 @@ impl Definition {
         self.check_retries()?;
         for kind in &self.enters {
             if kind != "*" && !is_name(kind) {
-                return fail(format!("walker {} enters {kind:?}, which cannot name a node type; {form}", self.name));
+                return fail(format!(
+                    "walker {} enters {}, which cannot name a node type; {form}",
+                    self.name,
+                    quoted(kind)
+                ));
             }
         }
         Ok(())
@@ -261,6 +268,14 @@ impl Definition {
     }
 }
 
+/// What should have been a name, and may be as long as a module.
+fn quoted(name: &str) -> String {
+    match name.char_indices().nth(MAX_QUOTED) {
+        None => format!("{name:?}"),
+        Some((end, _)) => format!("{:?}…", &name[..end]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,6 +301,7 @@ mod tests {
         check(&[], "no walkers");
         check(&[definition("a b")], "cannot name a walker");
         check(&[definition("a"), definition("a")], "two walkers");
+        check(&[definition(&"ä".repeat(1 << 20))], &format!("{:?}… cannot name a walker", "ä".repeat(MAX_QUOTED)));
         let mut twice = definition("a");
         twice.fields.push(twice.fields[0].clone());
         check(&[twice], "two fields");

@@ -9,6 +9,7 @@ use wasmparser::{Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
 use crate::artifact::Layout;
+use crate::failure::readable;
 use crate::{Bounds, features};
 
 /// The section in which the SDK's toolchain leaves the contract that a core module was built against.
@@ -20,8 +21,9 @@ const CONTRACT_SECTION: &str = "component-type";
 pub(crate) struct Rejected(pub(crate) String);
 
 impl Rejected {
+    /// Names in a message are the module's own, and may be as long as the module: it is cut.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
+        Self(readable(&message.into()))
     }
 }
 

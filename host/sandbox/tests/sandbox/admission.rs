@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("names_refused_proposals", names_refused_proposals),
     ("names_unknown_imports", names_unknown_imports),
     ("checks_definitions", checks_definitions),
+    ("says_no_more_than_can_be_read", says_no_more_than_can_be_read),
     ("ends_a_description_that_does_not_end", ends_a_description_that_does_not_end),
     ("loads_what_it_cached", loads_what_it_cached),
 ];
@@ -121,6 +122,38 @@ fn checks_definitions() {
          {describe}"
     );
     check(describe, &random, "differently each time");
+}
+
+/// A megabyte where a name belongs, or as much as WebAssembly takes.
+fn says_no_more_than_can_be_read() {
+    let check = |wasm: Bytes, expect: &str| match admit(wasm) {
+        Err(AdmitError::Rejected(message)) => {
+            assert!(message.contains(expect), "{}", &message[..message.len().min(1000)]);
+            assert!(message.len() < 9_000, "{expect}: {} bytes", message.len());
+        }
+        other => panic!("{expect}: {other:?}"),
+    };
+    let long = "x".repeat(90_000);
+    // What describe answers: the name of the walker, and of what it enters.
+    let named = |place: u32| {
+        let describe = "(i32.store (i32.const 48)";
+        let grown = format!(
+            "(memory.fill (i32.const 65536) (i32.const 120) (i32.const 1048576))
+             (i32.store (i32.const {place}) (i32.const 65536))
+             (i32.store (i32.add (i32.const {place}) (i32.const 4)) (i32.const 1048576)) {describe}"
+        );
+        let text =
+            text("{}", "", OK).replacen(r#"(memory (export "memory") 4)"#, r#"(memory (export "memory") 20)"#, 1);
+        contracted(&text.replacen(describe, &grown, 1))
+    };
+    check(named(8), "cannot name a walker");
+    check(named(80), "cannot name a node type");
+    check(
+        wat::parse_str(format!(r#"(component (import "acme:{long}/sql@1.0.0" (instance)))"#)).unwrap().into(),
+        "imports acme:xxx",
+    );
+    let import = format!(r#"(module (import "env" "{long}" (func))"#);
+    check(contracted(&text("{}", "", OK).replacen("(module", &import, 1)), "the module does not fit the contract");
 }
 
 fn ends_a_description_that_does_not_end() {

@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("keeps_what_was_reported_and_saved", keeps_what_was_reported_and_saved),
     ("tells_a_guest_of_problems", tells_a_guest_of_problems),
     ("host_faults_are_not_outcomes", host_faults_are_not_outcomes),
+    ("names_in_a_backtrace_are_cut", names_in_a_backtrace_are_cut),
     ("what_goes_wrong_in_the_start_is_the_guest_s_own", what_goes_wrong_in_the_start_is_the_guest_s_own),
     ("the_seed_decides_random_numbers", the_seed_decides_random_numbers),
 ];
@@ -191,6 +192,16 @@ fn host_faults_are_not_outcomes() {
     assert!(matches!(fault, Err(HostFault::Failed(message)) if message == "the database is gone"));
     let fenced = run(World::new(|_| Box::pin(async { Err(Refusal::Fenced) })));
     assert!(matches!(fenced, Err(HostFault::Fenced)));
+}
+
+fn names_in_a_backtrace_are_cut() {
+    // WebAssembly takes no names above 100,000 bytes.
+    let name = "f".repeat(90_000);
+    let parts = format!("(func ${name} unreachable)");
+    let outcome = run(core(&parts, &format!("(call ${name}) (i32.const 0)")), Limits::default());
+    let failure = outcome.failure().unwrap();
+    let kept = failure.frames[0].function.as_deref().unwrap();
+    assert!(kept.starts_with("fff") && kept.len() < 600, "{} bytes", kept.len());
 }
 
 /// A start function runs before anything is called, and may ask the host for what needs no memory. This one does its worst
