@@ -51,6 +51,7 @@ pub use tls::{PlainHttp, TlsFiles};
 /// | `slots` | `--slots` | `WALKER_SLOTS` | `slots` |
 /// | `runs_memory_bytes` | | `WALKER_RUNS_MEMORY_BYTES` | `runs_memory_bytes` |
 /// | `bodies_memory_bytes` | | `WALKER_BODIES_MEMORY_BYTES` | `bodies_memory_bytes` |
+/// | `clock_resolution` | | `WALKER_CLOCK_RESOLUTION` | `clock_resolution` |
 /// | `grace` | `--grace` | `WALKER_GRACE` | `grace` |
 /// | `max_module_bytes` | | `WALKER_MAX_MODULE_BYTES` | `max_module_bytes` |
 /// | `max_body_bytes` | | `WALKER_MAX_BODY_BYTES` | `max_body_bytes` |
@@ -102,6 +103,8 @@ pub struct Config {
     pub runs_memory_bytes: u64,
     /// How much memory all bodies may have together that callers send.
     pub bodies_memory_bytes: u64,
+    /// How coarse the clocks are that walkers read.
+    pub clock_resolution: Duration,
     /// How long running walkers may go on once the host is asked to stop.
     pub grace: Duration,
     /// The largest module that may be uploaded.
@@ -153,6 +156,8 @@ impl Default for Config {
             runs_memory_bytes: machine::memory_bytes() / 2,
             // A thousand bodies of a megabyte on a machine of 16 GiB; checking and storing them takes about as much again.
             bodies_memory_bytes: (machine::memory_bytes() / 16).max(BODIES_FOR_ONE * (16 << 20)),
+            // Coarse enough to be useless for timing neighbours, fine enough for timestamps.
+            clock_resolution: Duration::from_millis(1),
             // What container runtimes give by default before they kill.
             grace: Duration::from_secs(10),
             // Python and JavaScript components are 2–20 MB.

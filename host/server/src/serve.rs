@@ -152,6 +152,7 @@ async fn with_database(
         max_table_elements: u32::try_from(most.table_elements).unwrap_or(u32::MAX).max(1),
         max_core_instances: u32::try_from(most.core_instances).unwrap_or(u32::MAX),
         stack_bytes: most.stack_bytes,
+        clock_resolution_us: u64::try_from(config.clock_resolution.as_micros()).unwrap_or(u64::MAX),
         ..walker_sandbox::Config::default()
     };
     let sandbox = Sandbox::new(sandbox_config.clone())?;

@@ -19,6 +19,7 @@ mod schemas;
 mod slow;
 mod smith;
 mod spawns;
+mod surroundings;
 mod unicode;
 mod uploads;
 mod wire;

@@ -63,6 +63,7 @@ impl Config {
         from.read("slots", "WALKER_SLOTS", &mut config.slots, parse::count);
         from.read("runs_memory_bytes", "WALKER_RUNS_MEMORY_BYTES", &mut config.runs_memory_bytes, parse::bytes);
         from.read("bodies_memory_bytes", "WALKER_BODIES_MEMORY_BYTES", &mut config.bodies_memory_bytes, parse::bytes);
+        from.read("clock_resolution", "WALKER_CLOCK_RESOLUTION", &mut config.clock_resolution, parse::some_time);
         from.read("grace", "WALKER_GRACE", &mut config.grace, parse::duration);
         from.read("max_module_bytes", "WALKER_MAX_MODULE_BYTES", &mut config.max_module_bytes, parse::bytes);
         from.read("max_body_bytes", "WALKER_MAX_BODY_BYTES", &mut config.max_body_bytes, parse::bytes);
@@ -309,7 +310,7 @@ mod tests {
                     max_body_bytes = 7\nmodule_cache_bytes = '2GiB'\ndatabase_url = 'postgres://u:p@h/d'\n\
                     listen = '0.0.0.0:1'\ntls_cert = '/c.pem'\ntls_key = '/k.pem'\nplain_http = false\n\
                     operator_token = '0123456789abcdefghij'\n\
-                    max_connections = 5\nhead_timeout = '1s'\n\
+                    clock_resolution = '100ms'\nmax_connections = 5\nhead_timeout = '1s'\n\
                     logins_per_address = 8\nlogins_per_account = 9\nsession_lifetime = '2h'\n\
                     trusted_proxies = ['10.0.0.1', '10.1.0.0/16']\nforwarded_header = 'forwarded'\ncors_origins = ['https://app.example']\n\
                     idle_timeout = '2s'\ntransfer_timeout = '3s'\ntransfer_min_bytes = '1KiB'\n\
@@ -327,6 +328,7 @@ mod tests {
         assert_eq!(jail.bounds.types, JailLimits::default().bounds.types);
         assert_eq!(config.data_dir, Path::new("/srv/w"));
         assert_eq!((config.logins.per_address.get(), config.logins.per_account.get()), (8, 9));
+        assert_eq!(config.clock_resolution, Duration::from_millis(100));
         assert_eq!(config.session_lifetime, Duration::from_secs(7_200));
         assert_eq!(config.cors_origins, ["https://app.example"]);
         let trusted = ["10.0.0.1/32", "10.1.0.0/16"].map(|network| network.parse().unwrap()).to_vec();
