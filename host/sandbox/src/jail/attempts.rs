@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of the walls. Run on demand only, to see that they hold.
 
+use std::ffi::c_void;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -9,10 +10,11 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::{ptr, thread};
+use std::time::Duration;
+use std::{io, ptr, thread};
 
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
 use rustix::process::{Pid, Uid};
 use serde::{Deserialize, Serialize};
 
@@ -72,10 +74,28 @@ pub(super) fn all(socket: &Path, memory_bytes: u64) -> Vec<Attempt> {
     made
 }
 
+/// Holds so much memory that the kernel does not count: written, then made read-only. Waits to be ended for it, and does not
+/// wait for ever.
+#[allow(unsafe_code, reason = "no safe interface write-protects memory")]
+pub(super) fn hoard(bytes: u64) -> io::Result<()> {
+    const PIECE: usize = 16 << 20;
+    for _ in 0..bytes.div_ceil(PIECE as u64) {
+        let piece = map(PIECE as u64, MapFlags::PRIVATE)?;
+        // SAFETY: it was just mapped, of this size, and belongs to nobody else.
+        unsafe {
+            piece.write_bytes(1, PIECE);
+            mprotect(piece.cast(), PIECE, MprotectFlags::READ)?;
+        }
+    }
+    thread::park_timeout(Duration::from_secs(30));
+    Ok(())
+}
+
 /// Maps memory, and leaves it mapped.
 #[allow(unsafe_code, reason = "no safe interface maps memory in every way that there is")]
-fn map(bytes: u64, flags: MapFlags) -> rustix::io::Result<()> {
+fn map(bytes: u64, flags: MapFlags) -> rustix::io::Result<*mut u8> {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     // SAFETY: wherever there is room, and nobody looks at it.
-    unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags) }.map(drop)
+    unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags) }
+        .map(<*mut c_void>::cast)
 }

@@ -5,6 +5,7 @@
 mod attempts;
 mod child;
 mod walls;
+mod watch;
 mod wire;
 
 use std::fs::File;
@@ -113,6 +114,7 @@ enum Order {
     Symbolize,
     Inspect,
     Attempt,
+    Hoard,
 }
 
 impl Jail {
@@ -193,6 +195,14 @@ impl Jail {
         }
     }
 
+    /// Whether a child that was taken over can hold twice its memory, in a way that the kernel does not count. For tests.
+    ///
+    /// # Errors
+    /// When it was ended for that, as it should be.
+    pub async fn hoard(&self) -> Result<(), JailFault> {
+        self.answer(self.instructions(Order::Hoard), Stdio::null()).await.map(drop)
+    }
+
     fn instructions(&self, order: Order) -> Instructions {
         Instructions {
             order,
@@ -244,7 +254,14 @@ impl Jail {
         let stderr = child.stderr.take().expect("asked for");
         let mut complaint = Vec::new();
         let mut complaints = stderr.take(MAX_COMPLAINT_BYTES);
-        let (complained, status) = tokio::join!(complaints.read_to_end(&mut complaint), child.wait());
+        // Native code counts beside the rest once it can be run.
+        let too_much = watch::holds_more(child.id(), limits.memory_bytes.saturating_add(limits.artifact_bytes));
+        let ended = async { tokio::join!(complaints.read_to_end(&mut complaint), child.wait()) };
+        let (complained, status) = tokio::select! {
+            ended = ended => ended,
+            // Dropping the child kills it.
+            () = too_much => return Err(Died::OfTheModule(out_of_memory(&limits))),
+        };
         let status = status.map_err(|error| host("lost", error))?;
         complained.map_err(|error| host("cannot hear", error))?;
         if !status.success() {
@@ -257,15 +274,11 @@ impl Jail {
 
 fn cause_of_death(status: ExitStatus, complaint: &str, limits: &JailLimits) -> Died {
     let complaint = complaint.trim();
-    let memory = format!(
-        "compiling took more than {} of memory; make the module smaller, or split it",
-        in_words(limits.memory_bytes)
-    );
     // Rust's allocator says so before it aborts; the kernel's refusals surface as errors, for threads as the last one.
     let refusals =
         ["memory allocation of", "Cannot allocate memory", "out of memory", "Resource temporarily unavailable"];
     if refusals.iter().any(|refusal| complaint.contains(refusal)) {
-        return Died::OfTheModule(memory);
+        return Died::OfTheModule(out_of_memory(limits));
     }
     let Some(signal) = status.signal() else {
         return Died::OfTheHost(format!("the jail ended with {status}: {complaint}"));
@@ -282,6 +295,11 @@ fn cause_of_death(status: ExitStatus, complaint: &str, limits: &JailLimits) -> D
         _ if complaint.contains("has overflowed its stack") => "the module nests too deeply to be compiled".into(),
         _ => format!("the compiler crashed on the module ({status})"),
     })
+}
+
+fn out_of_memory(limits: &JailLimits) -> String {
+    let limit = in_words(limits.memory_bytes);
+    format!("compiling took more than {limit} of memory; make the module smaller, or split it")
 }
 
 /// Whose fault it is that a child died.

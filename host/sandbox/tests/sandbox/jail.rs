@@ -12,6 +12,7 @@ use crate::world::{RUNTIME, admit_within, jail};
 pub(crate) const TESTS: &[Test] = &[
     ("refuses_everything_to_who_takes_it_over", refuses_everything_to_who_takes_it_over),
     ("ends_at_its_limits", ends_at_its_limits),
+    ("holds_no_more_than_it_may_in_any_way", holds_no_more_than_it_may_in_any_way),
 ];
 
 fn refuses_everything_to_who_takes_it_over() {
@@ -34,6 +35,12 @@ fn refuses_everything_to_who_takes_it_over() {
         assert!(stands(wall) != told(wall), "{walls:#?}");
     }
     assert!(stands("no new privileges") && stands("seccomp"), "every kernel that this is built for has it: {walls:#?}");
+}
+
+fn holds_no_more_than_it_may_in_any_way() {
+    let jail = jail(JailLimits { memory_bytes: 128 << 20, artifact_bytes: 1 << 20, ..JailLimits::default() });
+    let ended = RUNTIME.block_on(jail.hoard());
+    assert!(ended.as_ref().is_err_and(|fault| fault.to_string().contains("more than 128 MiB of memory")), "{ended:?}");
 }
 
 fn ends_at_its_limits() {
