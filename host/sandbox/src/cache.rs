@@ -2,11 +2,15 @@
 //!
 //! Knows nothing of how they are compiled. Reading and writing block the calling thread.
 
+mod room;
+
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rustix::fs::OFlags;
@@ -29,22 +33,27 @@ const TEMPORARY: &str = "new";
 /// Compiled modules on disk, each named by its `.wasm`'s digest, in a folder named by the engine's fingerprint.
 ///
 /// A file holds the native code, its shape (JSON), that text's length, and an HMAC of all of it. The
-/// code comes first so that the file can be mapped as it is.
+/// code comes first so that the file can be mapped as it is. Its time of modification is when it was last used: what was
+/// used least recently makes room for what is new. What is mapped stays so when its file goes.
 #[derive(Clone)]
 pub struct ArtifactCache {
     folder: PathBuf,
     key: [u8; 32],
     fingerprint: String,
+    max_bytes: u64,
+    /// Held by whoever makes room, until it is filled.
+    filling: Arc<Mutex<()>>,
 }
 
 impl ArtifactCache {
-    /// Opens the cache in `folder`, making it where it is missing.
+    /// Opens the cache in `folder`, making it where it is missing. With what hosts of other versions keep there it takes
+    /// at most `max_bytes`; several hosts at once may go over that by what they write at the same moment.
     ///
     /// `key` must be secret: whoever knows it can make this host run native code.
     ///
     /// # Errors
     /// When the folder cannot be made or not be read.
-    pub fn open(folder: &Path, key: [u8; 32], fingerprint: &str) -> io::Result<Self> {
+    pub fn open(folder: &Path, key: [u8; 32], fingerprint: &str, max_bytes: u64) -> io::Result<Self> {
         let folder = folder.join(fingerprint);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         for entry in fs::read_dir(&folder)? {
@@ -54,7 +63,10 @@ impl ArtifactCache {
                 let _ = fs::remove_file(path);
             }
         }
-        Ok(Self { folder, key, fingerprint: fingerprint.to_owned() })
+        let cache = Self { folder, key, fingerprint: fingerprint.to_owned(), max_bytes, filling: Arc::default() };
+        // It may have been given more before.
+        room::make(&cache.folders()?, 0, max_bytes)?;
+        Ok(cache)
     }
 
     /// The compiled module of the `.wasm` with this digest. A file that is not what this host wrote is removed.
@@ -80,11 +92,28 @@ impl ArtifactCache {
         }
     }
 
-    /// Keeps a compiled module. Readers see all of it or nothing.
+    /// Notes that these are in use, where they are kept: whoever has one mapped does not come to [`ArtifactCache::get`].
+    pub fn used(&self, digests: impl IntoIterator<Item = [u8; 32]>) {
+        for sha256 in digests {
+            // What cannot be noted goes a little earlier than it should.
+            let _ = room::touch(&self.path(&sha256));
+        }
+    }
+
+    /// Keeps a compiled module, unless it is larger than all that may be kept. Readers see all of it or nothing.
     ///
     /// # Errors
-    /// When it cannot be written; the cache is as before then.
+    /// When it cannot be written, or no room can be made; of what was kept before some may have gone.
     pub fn put(&self, sha256: &[u8; 32], artifact: &Artifact) -> io::Result<()> {
+        let mut end = serde_json::to_vec(artifact.shape())?;
+        end.extend((end.len() as u64).to_le_bytes());
+        let bytes = artifact.size() + end.len() as u64 + TAG_BYTES;
+        if bytes > self.max_bytes {
+            tracing::info!(bytes, "a compiled module of {bytes} bytes is not kept: that is more than all may take");
+            return Ok(());
+        }
+        let _filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        room::make(&self.folders()?, bytes, self.max_bytes)?;
         let path = self.path(sha256);
         let temporary = self.folder.join(format!("{}.{}.{TEMPORARY}", hex(sha256), std::process::id()));
         let written = (|| {
@@ -94,8 +123,6 @@ impl ArtifactCache {
                 tag.update(piece);
                 file.write_all(piece)
             })?;
-            let mut end = serde_json::to_vec(artifact.shape())?;
-            end.extend((end.len() as u64).to_le_bytes());
             tag.update(&end);
             file.write_all(&end)?;
             file.write_all(&tag.finalize().into_bytes())?;
@@ -185,6 +212,8 @@ impl ArtifactCache {
         let mut text = vec![0; length as usize];
         Pieces::of(&file, native_bytes..lengths_at).read_exact(&mut text)?;
         let shape: Shape = serde_json::from_slice(&text).map_err(|_| strange("its shape is unreadable"))?;
+        // What cannot be noted goes a little earlier than it should.
+        let _ = file.set_modified(SystemTime::now());
         Ok(Artifact::trusted(file, native_bytes, shape))
     }
 
@@ -243,7 +272,7 @@ mod tests {
     }
 
     fn cache(folder: &Path, key: u8, fingerprint: &str) -> ArtifactCache {
-        ArtifactCache::open(folder, [key; 32], fingerprint).unwrap()
+        ArtifactCache::open(folder, [key; 32], fingerprint, 1 << 20).unwrap()
     }
 
     #[test]
@@ -274,6 +303,55 @@ mod tests {
         mine.remove(&DIGEST).unwrap();
         assert!(mine.get(&DIGEST).is_none() && other.get(&DIGEST).is_none());
         assert!(mine.get(&[8; 32]).is_some() && folder.path().join("engine/notes").exists());
+    }
+
+    #[test]
+    fn what_was_used_least_recently_makes_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let digests: Vec<[u8; 32]> = (1..=6).map(|name| [name; 32]).collect();
+        let roomy = cache(folder.path(), 1, "engine");
+        roomy.put(&digests[0], &artifact()).unwrap();
+        let each = fs::metadata(roomy.path(&digests[0])).unwrap().len();
+        fs::write(folder.path().join("engine/notes"), vec![0; 10_000]).unwrap();
+
+        let open =
+            |fingerprint: &str, max_bytes| ArtifactCache::open(folder.path(), [1; 32], fingerprint, max_bytes).unwrap();
+        let (old, mine) = (open("older engine", 4 * each), open("engine", 4 * each));
+        old.put(&digests[1], &artifact()).unwrap();
+        mine.put(&digests[2], &artifact()).unwrap();
+        mine.put(&digests[3], &artifact()).unwrap();
+        // As if they had been used one after another, long ago.
+        for (at, path) in
+            [mine.path(&digests[0]), old.path(&digests[1]), mine.path(&digests[2]), mine.path(&digests[3])]
+                .iter()
+                .enumerate()
+        {
+            let file = fs::File::open(path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(at as u64)).unwrap();
+        }
+        let left = || mine.digests().unwrap().into_iter().map(|digest| digest[0]).collect::<Vec<u8>>();
+        // A hit is a use, and so is having it mapped.
+        let mapped = mine.get(&digests[0]).unwrap();
+        mine.used([digests[2], [99; 32]]);
+        mine.put(&digests[4], &artifact()).unwrap();
+        assert_eq!(left(), [1, 3, 4, 5], "another version's goes, too");
+        mine.put(&digests[5], &artifact()).unwrap();
+        assert_eq!(left(), [1, 3, 5, 6]);
+        // What is larger than everything takes nothing from the others.
+        open("engine", 4 * each)
+            .put(&digests[1], &{
+                let file = tempfile::tempfile().unwrap();
+                file.set_len(4 * each).unwrap();
+                Artifact::trusted(file, 4 * each, shape())
+            })
+            .unwrap();
+        assert_eq!(left(), [1, 3, 5, 6]);
+        // Given less room, it takes less at the next start; what is mapped stays.
+        assert_eq!(open("engine", each - 1).digests().unwrap(), BTreeSet::new());
+        let mut native = String::new();
+        mapped.native().read_to_string(&mut native).unwrap();
+        assert_eq!(native, "native code");
+        assert!(folder.path().join("engine/notes").exists());
     }
 
     #[test]

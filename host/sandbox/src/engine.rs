@@ -22,6 +22,10 @@ const TABLES: u32 = 16;
 const SLOTS_FOR_ONE: u32 = 1;
 /// Large guests have instances of 16 MB.
 const INSTANCE_BYTES: usize = 16 << 20;
+/// An initial memory that is sparse becomes an image to be mapped, zeros and all, below this: a page of WebAssembly. Four in each
+/// of the 300 core modules of an upload make 75 MiB, where wasmtime's own 16 MiB let some kilobytes fill the largest file that
+/// the jail may write. What has data in more than half of its extent is mapped at any size.
+const SPARSE_IMAGE_BYTES: u64 = 64 << 10;
 /// What a reader of a backtrace still looks at.
 const MAX_FRAMES: usize = 32;
 /// Fewer slots than this are not worth a pool.
@@ -122,6 +126,7 @@ fn settings(config: &Config, allocation: Allocation) -> wasmtime::Config {
     settings.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     settings.wasm_backtrace_max_frames(NonZeroUsize::new(MAX_FRAMES));
     settings.memory_init_cow(true);
+    settings.memory_guaranteed_dense_image_size(SPARSE_IMAGE_BYTES);
 
     settings.allocation_strategy(match allocation {
         Allocation::Pooled(slots) => InstanceAllocationStrategy::Pooling(pool(config, slots)),

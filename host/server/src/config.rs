@@ -56,6 +56,7 @@ pub use tls::{PlainHttp, TlsFiles};
 /// | `max_module_bytes` | | `WALKER_MAX_MODULE_BYTES` | `max_module_bytes` |
 /// | `max_body_bytes` | | `WALKER_MAX_BODY_BYTES` | `max_body_bytes` |
 /// | `module_cache_bytes` | | `WALKER_MODULE_CACHE_BYTES` | `module_cache_bytes` |
+/// | `module_disk_bytes` | | `WALKER_MODULE_DISK_BYTES` | `module_disk_bytes` |
 /// | `keep_days` | | `WALKER_KEEP_DAYS` | `keep_days` |
 /// | `quotas` | | | `[limits]` and `[ceiling]`, by the names of [`walker_model::Quotas`] |
 /// | `jail` | | | `[jail]`, `[jail.bounds]` |
@@ -113,6 +114,8 @@ pub struct Config {
     pub max_body_bytes: u64,
     /// How much compiled code is kept ready in memory.
     pub module_cache_bytes: u64,
+    /// How much compiled code is kept in the data directory.
+    pub module_disk_bytes: u64,
     /// How many days after a walker's end it can still be read, for tenants with no period of their own.
     pub keep_days: u16,
     /// What tenants may use, and what they can be given at most.
@@ -166,6 +169,8 @@ impl Default for Config {
             max_body_bytes: 16 << 20,
             // Some fifty large guests, or thousands of Rust ones.
             module_cache_bytes: 1 << 30,
+            // Eight times what is kept in memory, and still little beside what a Postgres on the same disk takes.
+            module_disk_bytes: 8 << 30,
             // Long enough to look into what happened last month; what is to stay belongs into the caller's own database.
             keep_days: 30,
             quotas: QuotaRules::default(),

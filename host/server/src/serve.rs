@@ -171,11 +171,8 @@ async fn with_database(
     tokio::spawn(tell_walls(jail.clone()));
     let cache = config.data_dir.join("compiled");
     let key = cache_key::load(&config.data_dir)?;
-    let disk = ArtifactCache::open(&cache, key, sandbox.fingerprint()).map_err(|source| Error::File {
-        what: "use the folder",
-        path: cache,
-        source,
-    })?;
+    let disk = ArtifactCache::open(&cache, key, sandbox.fingerprint(), config.module_disk_bytes)
+        .map_err(|source| Error::File { what: "use the folder", path: cache, source })?;
     let compiled = Compiled::new(store.clone(), sandbox.clone(), jail, disk, spool, config.module_cache_bytes);
 
     let walkers = threads::Walkers::start(config.threads)

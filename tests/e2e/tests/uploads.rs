@@ -72,17 +72,39 @@ async fn modules_take_turns_in_a_small_cache() {
     // Less than either takes.
     let host =
         Host::start(Options { database_url, config: "module_cache_bytes = 1\n".into(), ..Options::default() }).await;
+    publish_both_and_run_them(&host, 3).await;
+    assert_eq!(compilations(&host), 0, "loaded from the disk, not compiled");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn modules_run_that_the_disk_has_no_room_for() {
+    // In memory, as they were admitted; and with no room there, either: compiled again and again.
+    for (config, expect) in [("", 0..=0), ("module_cache_bytes = 1\n", 1..=usize::MAX)] {
+        let database_url = Some(scene::database().await);
+        let config = format!("module_disk_bytes = 1\n{config}");
+        let host = Host::start(Options { database_url, config, ..Options::default() }).await;
+        publish_both_and_run_them(&host, 2).await;
+        let count = compilations(&host);
+        assert!(expect.contains(&count), "{count} compiled again, expected {expect:?}");
+        host.stop().await;
+    }
+}
+
+async fn publish_both_and_run_them(host: &Host, times: usize) {
     for name in ["seed", "faults"] {
         host.client.put_module(name, module(name)).await.expect(201);
     }
-    for _ in 0..3 {
+    for _ in 0..times {
         for walker in ["sample", "echo_later"] {
             let view = host.client.run(walker, &json!({})).await;
             assert_eq!(view["schedule"]["status"], "completed", "{view}");
         }
     }
-    assert!(!host.log().iter().any(|line| line.contains("compiling a module")), "loaded from the disk, not compiled");
-    host.stop().await;
+}
+
+fn compilations(host: &Host) -> usize {
+    host.log().iter().filter(|line| line.contains("compiling a module")).count()
 }
 
 #[tokio::test]

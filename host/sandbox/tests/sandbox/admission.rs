@@ -180,7 +180,7 @@ fn ends_a_description_that_does_not_end() {
 
 fn loads_what_it_cached() {
     let folder = tempfile::tempdir().unwrap();
-    let cache = ArtifactCache::open(folder.path(), [3; 32], SANDBOX.fingerprint()).unwrap();
+    let cache = ArtifactCache::open(folder.path(), [3; 32], SANDBOX.fingerprint(), 1 << 30).unwrap();
     let admitted = admit(core("", OK)).unwrap();
     cache.put(&[1; 32], &admitted.artifact).unwrap();
     let artifact = cache.get(&[1; 32]).unwrap();

@@ -2,17 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use walker_model::Limits;
 use walker_sandbox::{AdmitError, Bounds, JailLimits};
 
 use crate::Test;
 use crate::admission::{OK, rejected};
-use crate::guest::core;
-use crate::world::admit_within;
+use crate::guest::{contracted, core, text};
+use crate::world::{admit, admit_within, run};
 
 pub(crate) const TESTS: &[Test] = &[
     ("refuses_too_much_of_anything", refuses_too_much_of_anything),
     ("takes_what_the_operator_allows", takes_what_the_operator_allows),
     ("survives_instances_of_instances", survives_instances_of_instances),
+    ("keeps_images_of_dense_memories_only", keeps_images_of_dense_memories_only),
 ];
 
 fn wasm(text: &str) -> Vec<u8> {
@@ -58,4 +60,31 @@ fn survives_instances_of_instances() {
     }
     let Err(AdmitError::Rejected(message)) = admit_within(JailLimits::default(), &wasm(&text)) else { panic!("taken") };
     assert!(message.contains("consists of 4096 core instances; this host takes at most 256"), "{message}");
+}
+
+/// Two bytes far apart are no reason to keep all the zeros between them; memories that are full of data are mapped as ever.
+fn keeps_images_of_dense_memories_only() {
+    const MIB: u64 = 1 << 20;
+    let kept = |datas: &str, last: usize| {
+        // 16 MiB, of which the guest sees that its last byte is there.
+        let body = format!("(if (i32.ne (i32.load8_u (i32.const {last})) (i32.const 120)) (then unreachable)) {OK}");
+        let text = text("{}", datas, &body).replacen(
+            r#"(memory (export "memory") 4)"#,
+            r#"(memory (export "memory") 256)"#,
+            1,
+        );
+        let module = contracted(&text);
+        let outcome = run(module.clone(), Limits::default());
+        assert!(outcome.failure().is_none(), "{:?}", outcome.failure());
+        admit(module).unwrap().artifact.size()
+    };
+    let least = kept(r#"(data (i32.const 65536) "x")"#, 65_536);
+    let last = 16 * MIB as usize - 1;
+    let sparse = kept(&format!(r#"(data (i32.const {last}) "x")"#), last);
+    assert!(sparse < least + MIB, "{sparse} bytes are kept of a sparse memory, {least} of a small one");
+    // Three MiB, the second of them empty: what is copied at each start holds two, what is mapped holds three.
+    let full = "x".repeat(MIB as usize);
+    let at = 3 * MIB as usize;
+    let dense = kept(&format!(r#"(data (i32.const {MIB}) "{full}") (data (i32.const {at}) "{full}")"#), at);
+    assert!(dense >= least + 3 * MIB, "{dense} bytes are kept of a dense memory, {least} of a small one");
 }

@@ -74,6 +74,7 @@ impl Config {
             ));
         }
         from.read("module_cache_bytes", "WALKER_MODULE_CACHE_BYTES", &mut config.module_cache_bytes, parse::bytes);
+        from.read("module_disk_bytes", "WALKER_MODULE_DISK_BYTES", &mut config.module_disk_bytes, parse::bytes);
         from.read("keep_days", "WALKER_KEEP_DAYS", &mut config.keep_days, parse::days);
         from.quotas(&mut config.quotas);
         from.table("jail", &mut config.jail);
@@ -307,7 +308,7 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let file = "data_dir = '/srv/w'\nrole = 'runner'\nlog_format = 'json'\nlog = 'warn'\nmax_module_bytes = '1MiB'\n\
-                    max_body_bytes = 7\nmodule_cache_bytes = '2GiB'\ndatabase_url = 'postgres://u:p@h/d'\n\
+                    max_body_bytes = 7\nmodule_cache_bytes = '2GiB'\nmodule_disk_bytes = '3GiB'\ndatabase_url = 'postgres://u:p@h/d'\n\
                     listen = '0.0.0.0:1'\ntls_cert = '/c.pem'\ntls_key = '/k.pem'\nplain_http = false\n\
                     operator_token = '0123456789abcdefghij'\n\
                     clock_resolution = '100ms'\nmax_connections = 5\nhead_timeout = '1s'\n\
@@ -320,7 +321,8 @@ mod tests {
             (config.role, config.log_format, config.log_filter.as_str()),
             (Role::Runner, LogFormat::Json, "warn")
         );
-        assert_eq!((config.max_module_bytes, config.max_body_bytes, config.module_cache_bytes), (1 << 20, 7, 2 << 30));
+        assert_eq!((config.max_module_bytes, config.max_body_bytes), (1 << 20, 7));
+        assert_eq!((config.module_cache_bytes, config.module_disk_bytes), (2 << 30, 3 << 30));
         assert_eq!(config.jail.max_module_bytes, 1 << 20);
         let file = "[jail]\ncpu_seconds = 3\n[jail.bounds]\nfunctions = 7\n";
         let jail = load(&[], &[], file).unwrap().jail;

@@ -84,7 +84,12 @@ impl Compiled {
     async fn compile(&self, sha256: &[u8; 32], code: &File) -> Result<Admitted, AdmitError> {
         let admitted = self.jail.admit(code).await?;
         let (disk, artifact, sha256) = (self.disk.clone(), admitted.artifact.clone(), *sha256);
-        let kept = tokio::task::spawn_blocking(move || disk.put(&sha256, &artifact));
+        let in_memory = self.memory.clone();
+        let kept = tokio::task::spawn_blocking(move || {
+            // Who finds a module in memory leaves no trace on the disk, where something may have to go now.
+            disk.used(in_memory.iter().map(|(digest, _)| *digest));
+            disk.put(&sha256, &artifact)
+        });
         if let Err(error) = kept.await.map_err(std::io::Error::other).flatten() {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -92,6 +97,18 @@ impl Compiled {
             );
         }
         Ok(admitted)
+    }
+
+    /// Has a module in memory that was just admitted, for whoever invokes it first.
+    pub(crate) async fn make_ready(&self, sha256: &[u8; 32], artifact: &Artifact) -> Result<(), Unloadable> {
+        let ready = async {
+            match self.kept(*sha256).await? {
+                Some(module) => Ok(module),
+                // Too large for the disk, or it could not be written.
+                None => load(&self.sandbox, artifact),
+            }
+        };
+        self.memory.try_get_with(*sha256, ready).await.map(drop).map_err(|error| (*error).clone())
     }
 
     /// The module with this digest, ready to run.
@@ -104,15 +121,22 @@ impl Compiled {
         load.await.map_err(|error| (*error).clone())
     }
 
-    async fn load(&self, sha256: [u8; 32]) -> Result<Module, Unloadable> {
+    /// What the disk has of it.
+    async fn kept(&self, sha256: [u8; 32]) -> Result<Option<Module>, Unloadable> {
         let (sandbox, disk) = (self.sandbox.clone(), self.disk.clone());
-        let cached = tokio::task::spawn_blocking(move || {
+        let kept = tokio::task::spawn_blocking(move || {
             disk.get(&sha256).map(|artifact| load(&sandbox, &artifact)).transpose()
         });
-        match cached.await.map_err(|error| Unloadable::Broken(format!("loading the module failed: {error}")))? {
-            Ok(Some(module)) => return Ok(module),
-            Ok(None) => {}
-            Err(error) => tracing::warn!("a kept compiled module cannot be loaded ({error}); compiling it again"),
+        let kept = kept.await.map_err(|error| Unloadable::Broken(format!("loading the module failed: {error}")))?;
+        Ok(kept.unwrap_or_else(|error| {
+            tracing::warn!("a kept compiled module cannot be loaded ({error}); compiling it again");
+            None
+        }))
+    }
+
+    async fn load(&self, sha256: [u8; 32]) -> Result<Module, Unloadable> {
+        if let Some(module) = self.kept(sha256).await? {
+            return Ok(module);
         }
         let _turn = self.compilations.acquire().await.expect("the semaphore is never closed");
         let code = self.code(&sha256).await?;

@@ -70,7 +70,7 @@ mod tests {
     async fn what_is_compiled_of_deleted_code_goes_and_the_rest_stays() {
         let store = test_postgres::store().await;
         let folder = tempfile::tempdir().unwrap();
-        let disk = Arc::new(ArtifactCache::open(folder.path(), [1; 32], "engine").unwrap());
+        let disk = Arc::new(ArtifactCache::open(folder.path(), [1; 32], "engine", 1 << 20).unwrap());
         let path = |digit: &str| folder.path().join("engine").join(digit.repeat(64));
         for digit in ["1", "2"] {
             std::fs::write(path(digit), "compiled").unwrap();

@@ -113,7 +113,7 @@ impl Host {
         };
         self.catalog.forget(tenant);
         // The first invocation finds it in memory.
-        if let Err(error) = self.compiled.get(&sha256).await {
+        if let Err(error) = self.compiled.make_ready(&sha256, &admitted.artifact).await {
             tracing::warn!(module = name, "module {name} is published but cannot be loaded: {error}");
         }
         let module = self.module(tenant, name).await?.ok_or_else(|| Error::UnknownModule(name.to_owned()))?;
