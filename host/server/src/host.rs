@@ -4,11 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use moka::future::Cache;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use walker_model::{Frame, TenantId, WalkerId};
+use walker_model::{TenantId, WalkerId};
 use walker_sandbox::Sandbox;
 
 use crate::access::Actor;
@@ -17,7 +16,7 @@ use crate::config::{Config, Role};
 use crate::follow::follow;
 use crate::identity::{self, Identity, WRITE_EVERY};
 use crate::memory::Memory;
-use crate::modules::{Catalog, Compiled, Spool};
+use crate::modules::{Backtraces, Catalog, Compiled, Spool};
 use crate::queue::{
     Backlog, Cancels, Claiming, HostLease, Lanes, NoRoom, Readers, Removals, Slots, Stored, Strays, Waiters, Wake,
     Writers, add_up_usage, announce, claim_due, forget_keys, free_strays, hear, keep_size, recover, remove_tenants,
@@ -34,10 +33,6 @@ const FIRST_POLL: Duration = Duration::from_millis(10);
 const WAIT_POLL: Duration = Duration::from_millis(250);
 /// How often the days ahead are made.
 const ADD_DAYS: Duration = Duration::from_secs(3600);
-/// After so long one is resolved anew, in case it could not be for a reason that has passed.
-const KEEP_BACKTRACE: Duration = Duration::from_secs(600);
-/// Resolved backtraces kept in memory.
-const MAX_BACKTRACES: u64 = 1_000;
 
 /// When a waiting reader looks for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +56,6 @@ pub struct Parts {
     /// The settings; `slots` and `quotas` count here, the rest is for those who ask.
     pub config: Config,
 }
-
-/// Where something failed: the module's digest, and the way there.
-type Stack = ([u8; 32], Vec<Frame>);
 
 /// One host.
 pub struct Host {
@@ -101,7 +93,7 @@ pub struct Host {
     pub(crate) walkers: Turns,
     /// The threads of everything else.
     pub(crate) io: Handle,
-    backtraces: Cache<Stack, Arc<Vec<String>>>,
+    backtraces: Backtraces,
     is_stopping: AtomicBool,
     /// What this host does beside requests and runs.
     tasks: Mutex<JoinSet<()>>,
@@ -133,6 +125,7 @@ impl Host {
                 requests: Requests::default(),
                 backlog: Backlog::new(store.clone(), lease.clone()),
                 stored: Stored::new(store.clone()),
+                backtraces: Backtraces::new(compiled.clone()),
                 compiled,
                 sandbox,
                 slots: Slots::new(config.slots),
@@ -150,7 +143,6 @@ impl Host {
                 removals: Removals::default(),
                 walkers,
                 io: Handle::current(),
-                backtraces: Cache::builder().max_capacity(MAX_BACKTRACES).time_to_live(KEEP_BACKTRACE).build(),
                 is_stopping: AtomicBool::new(false),
                 tasks: Mutex::default(),
             }
@@ -277,15 +269,14 @@ impl Host {
         self.compiled.spool()
     }
 
-    /// A failed walker's stack, innermost first: `function at file:line`.
-    pub async fn backtrace(&self, view: &WalkerView) -> Arc<Vec<String>> {
-        let Some(failure) = view.run.failure.as_ref().filter(|failure| !failure.frames.is_empty()) else {
-            return Arc::default();
-        };
-        // By place, not by walker: what fails once fails in the same place a thousand times, and each look takes a child process.
-        let key = (view.run.module.sha256, failure.frames.clone());
-        let resolve = async { Arc::new(self.compiled.backtrace(&view.run.module.sha256, &failure.frames).await) };
-        self.backtraces.get_with(key, resolve).await
+    /// A failed walker's stack, innermost first: `function at file:line`. The tenant is its reader's.
+    pub async fn backtrace(&self, tenant: TenantId, view: &WalkerView) -> Arc<Vec<String>> {
+        match &view.run.failure {
+            Some(failure) if !failure.frames.is_empty() => {
+                self.backtraces.of(tenant, view.run.module.sha256, &failure.frames).await
+            }
+            _ => Arc::default(),
+        }
     }
 
     /// From now on takes no new work, and says so to whoever asks whether it is ready.

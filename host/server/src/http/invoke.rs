@@ -189,7 +189,7 @@ async fn answered(
     if let Some(at_most) = wait
         && let Some(view) = Box::pin(host.wait_for_end(actor, &id, at_most, look)).await?
     {
-        return Ok((location, Box::pin(answer(host, view)).await).into_response());
+        return Ok((location, Box::pin(answer(host, actor, view)).await).into_response());
     }
     Ok((location, Json(Accepted { status: 200, walker_id: id })).into_response())
 }

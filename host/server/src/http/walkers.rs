@@ -16,6 +16,7 @@ use super::openapi::problems;
 use super::page::{self, DEFAULT_LIMIT, MAX_LIMIT};
 use super::problem::{Kind, Problem};
 use super::views::{Walker, WalkerAnswer, WalkerPage};
+use crate::access::Actor;
 use crate::host::{FirstLook, Host};
 use crate::identity::Denied;
 use crate::store::{ListFilter, WalkerView};
@@ -69,12 +70,12 @@ async fn read_one(
         Some(at_most) => host.wait_for_end(&actor, &id, at_most, FirstLook::Now).await?,
         None => host.readers.walker(&actor, &id).await?,
     };
-    Ok(answer(&host, view.ok_or_else(unknown)?).await)
+    Ok(answer(&host, &actor, view.ok_or_else(unknown)?).await)
 }
 
 /// A walker's full view.
-pub(super) async fn answer(host: &Host, view: WalkerView) -> Json<WalkerAnswer> {
-    let backtrace = host.backtrace(&view).await;
+pub(super) async fn answer(host: &Host, actor: &Actor, view: WalkerView) -> Json<WalkerAnswer> {
+    let backtrace = host.backtrace(actor.tenant, &view).await;
     Json(WalkerAnswer { status: 200, walker: Walker::new(view, &backtrace) })
 }
 

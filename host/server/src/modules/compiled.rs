@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
-use tokio::sync::Semaphore;
-use walker_model::{Frame, TenantId};
+use walker_model::TenantId;
 use walker_sandbox::{AdmitError, Admitted, Artifact, ArtifactCache, Jail, Module, Sandbox};
 
-use super::admissions::{Admissions, Crowded, Place};
+use super::admissions::{Admissions, Crowded};
 use super::forget;
+use super::line::{Line, Place};
+use super::under_way::UnderWay;
 use super::upload::Spool;
 use crate::store::Store;
 
-/// Children that compile what was admitted before: walkers wait for them, so uploads have others.
+/// Children that compile what was admitted before, so that with two no tenant has them all: walkers wait for them, so uploads
+/// have others.
 const COMPILATIONS: usize = 2;
-/// Children that resolve backtraces: a reader can wait for another reader's.
-const RESOLUTIONS: usize = 1;
 
 /// Compiled modules by the digest of their code.
 #[derive(Clone)]
@@ -29,8 +29,9 @@ pub struct Compiled {
     spool: Spool,
     memory: Cache<[u8; 32], Module>,
     admissions: Admissions,
-    compilations: Arc<Semaphore>,
-    resolutions: Arc<Semaphore>,
+    compilations: Line,
+    /// By tenant, too: who has published the same module must not wait in another's line.
+    compiling: UnderWay<(TenantId, [u8; 32]), Result<Module, Unloadable>>,
 }
 
 /// A module that cannot be had now.
@@ -55,8 +56,8 @@ impl Compiled {
             spool,
             memory: bounded(max_bytes, Module::size),
             admissions: Admissions::new(),
-            compilations: Arc::new(Semaphore::new(COMPILATIONS)),
-            resolutions: Arc::new(Semaphore::new(RESOLUTIONS)),
+            compilations: Line::new(COMPILATIONS),
+            compiling: UnderWay::new(),
         }
     }
 
@@ -68,6 +69,11 @@ impl Compiled {
     /// Where uploads are kept while they are looked at.
     pub(crate) fn spool(&self) -> &Spool {
         &self.spool
+    }
+
+    /// Who reads modules.
+    pub(super) fn jail(&self) -> &Jail {
+        &self.jail
     }
 
     /// A place in the line of what is to be admitted.
@@ -102,7 +108,7 @@ impl Compiled {
     /// Has a module in memory that was just admitted, for whoever invokes it first.
     pub(crate) async fn make_ready(&self, sha256: &[u8; 32], artifact: &Artifact) -> Result<(), Unloadable> {
         let ready = async {
-            match self.kept(*sha256).await? {
+            match self.kept(*sha256).await {
                 Some(module) => Ok(module),
                 // Too large for the disk, or it could not be written.
                 None => load(&self.sandbox, artifact),
@@ -111,34 +117,51 @@ impl Compiled {
         self.memory.try_get_with(*sha256, ready).await.map(drop).map_err(|error| (*error).clone())
     }
 
-    /// The module with this digest, ready to run.
-    pub(crate) async fn get(&self, sha256: &[u8; 32]) -> Result<Module, Unloadable> {
+    /// The module with this digest, ready to run for this tenant.
+    pub(crate) async fn get(&self, tenant: TenantId, sha256: &[u8; 32]) -> Result<Module, Unloadable> {
         if let Some(module) = self.memory.get(sha256).await {
             return Ok(module);
         }
-        // Runs that need the same module wait for one load. Rarely on the way: kept out of every run's future.
-        let load = Box::pin(self.memory.try_get_with(*sha256, self.load(*sha256)));
-        load.await.map_err(|error| (*error).clone())
+        // Rarely on the way: kept out of every run's future.
+        Box::pin(self.load(tenant, *sha256)).await
+    }
+
+    async fn load(&self, tenant: TenantId, sha256: [u8; 32]) -> Result<Module, Unloadable> {
+        // Runs that need the same module wait for one load.
+        if let Some(module) = self.memory.optionally_get_with(sha256, self.kept(sha256)).await {
+            return Ok(module);
+        }
+        let compiled = self.compiling.join((tenant, sha256), || self.clone().load_in_turn(tenant, sha256));
+        compiled.await.unwrap_or_else(|| Err(Unloadable::Broken("compiling the module was given up".into())))
+    }
+
+    async fn load_in_turn(self, tenant: TenantId, sha256: [u8; 32]) -> Result<Module, Unloadable> {
+        let place = self.compilations.enter(tenant);
+        let _turn = place.turn().await;
+        // Another tenant may have had it compiled meanwhile, or be at it.
+        let compiled = async {
+            match self.kept(sha256).await {
+                Some(module) => Ok(module),
+                None => self.compile_again(sha256).await,
+            }
+        };
+        self.memory.try_get_with(sha256, compiled).await.map_err(|error| (*error).clone())
     }
 
     /// What the disk has of it.
-    async fn kept(&self, sha256: [u8; 32]) -> Result<Option<Module>, Unloadable> {
+    async fn kept(&self, sha256: [u8; 32]) -> Option<Module> {
         let (sandbox, disk) = (self.sandbox.clone(), self.disk.clone());
         let kept = tokio::task::spawn_blocking(move || {
             disk.get(&sha256).map(|artifact| load(&sandbox, &artifact)).transpose()
         });
-        let kept = kept.await.map_err(|error| Unloadable::Broken(format!("loading the module failed: {error}")))?;
-        Ok(kept.unwrap_or_else(|error| {
+        let kept = kept.await.unwrap_or_else(|error| Err(Unloadable::Broken(error.to_string())));
+        kept.unwrap_or_else(|error| {
             tracing::warn!("a kept compiled module cannot be loaded ({error}); compiling it again");
             None
-        }))
+        })
     }
 
-    async fn load(&self, sha256: [u8; 32]) -> Result<Module, Unloadable> {
-        if let Some(module) = self.kept(sha256).await? {
-            return Ok(module);
-        }
-        let _turn = self.compilations.acquire().await.expect("the semaphore is never closed");
+    async fn compile_again(&self, sha256: [u8; 32]) -> Result<Module, Unloadable> {
         let code = self.code(&sha256).await?;
         tracing::info!("compiling a module that this host has not compiled before");
         let admitted = self.compile(&sha256, &code).await.map_err(|error| Unloadable::Broken(chain(&error)))?;
@@ -146,7 +169,7 @@ impl Compiled {
     }
 
     /// A stored module's code, in a file without a name.
-    async fn code(&self, sha256: &[u8; 32]) -> Result<File, Unloadable> {
+    pub(super) async fn code(&self, sha256: &[u8; 32]) -> Result<File, Unloadable> {
         let spool = |error: std::io::Error| Unloadable::Broken(format!("cannot keep the module's code: {error}"));
         let mut receiving = self.spool.receive().await.map_err(spool)?;
         loop {
@@ -160,30 +183,6 @@ impl Compiled {
                 return Ok(receiving.finish().await.map_err(spool)?.file);
             }
             receiving.write(&piece).await.map_err(spool)?;
-        }
-    }
-
-    /// Where frames are in the source, one `function at file:line` each; without lines where they cannot be had.
-    pub(crate) async fn backtrace(&self, sha256: &[u8; 32], frames: &[Frame]) -> Vec<String> {
-        let names = || frames.iter().map(|frame| frame.function.clone().unwrap_or_else(|| "<unknown>".into()));
-        let resolved = async {
-            let _turn = self.resolutions.acquire().await.expect("the semaphore is never closed");
-            let code = self.code(sha256).await?;
-            self.jail.symbolize(&code, frames).await.map_err(|error| Unloadable::Broken(chain(&error)))
-        };
-        match resolved.await {
-            Ok(lines) => names()
-                .zip(lines)
-                .map(|(name, line)| match line {
-                    Some(line) => format!("{} at {}:{}", line.function.unwrap_or(name), line.file, line.line),
-                    None => name,
-                })
-                .collect(),
-            // Its author's doing, most likely: debug information that is too much for anybody.
-            Err(error) => {
-                tracing::info!("a backtrace stays without lines: {error}");
-                names().collect()
-            }
         }
     }
 }
@@ -204,7 +203,7 @@ fn load(sandbox: &Sandbox, artifact: &Artifact) -> Result<Module, Unloadable> {
 }
 
 /// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

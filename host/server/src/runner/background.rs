@@ -182,7 +182,7 @@ impl Host {
         };
         let entry = entry.map_err(|error| error.to_string())?.ok_or("its module's version is no longer stored")?;
         let module = loop {
-            match self.compiled.get(&entry.module.sha256).await {
+            match self.compiled.get(tenant, &entry.module.sha256).await {
                 Err(Unloadable::Away(_)) if !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
                 module => break module,
             }

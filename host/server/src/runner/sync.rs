@@ -59,7 +59,8 @@ impl Host {
         if u64::from(depth) > limits.call_depth {
             return Err(Error::TooDeep(limits.call_depth));
         }
-        let module = self.compiled.get(&entry.module.sha256).await.map_err(|error| Error::Fault(error.to_string()))?;
+        let module = self.compiled.get(actor.tenant, &entry.module.sha256).await;
+        let module = module.map_err(|error| Error::Fault(error.to_string()))?;
         let (_place, stop) = self.running.enter_sync(id.uuid, actor.tenant);
         let job = Job {
             id: id.clone(),
