@@ -49,7 +49,9 @@ pub(crate) async fn measure(plan: Plan) -> anyhow::Result<()> {
     let folder = Folder::new()?;
     let host = Host::start(&folder).await?;
     host.publish().await?;
-    let other = neighbours::tenant(&host).await?;
+    let other = neighbours::tenant(&host, "other").await?;
+    let put = request("PUT", "/modules/faults", &other, &walker_harness::module("faults"));
+    Connection::open(&host.address).await?.ask(&put).await?.expect(201)?;
     let client = Database::of(&folder).await?.connect().await?;
     let own = host.invocation("echo_later?wait=30s");
     let theirs = request("POST", "/walker/echo_later?wait=30s", &other, b"{}");

@@ -26,6 +26,7 @@ mod stats;
 mod steady;
 mod threads;
 mod tight_loops;
+mod uploads;
 mod volume;
 mod wake;
 
@@ -97,13 +98,14 @@ enum Section {
     Threads,
     Neighbours,
     Backlog,
+    Uploads,
     Wake,
     Control,
     Volume,
 }
 
 /// `lives` is a part of `host`; `volume` takes too long to be a part of the whole.
-const SECTIONS: [(&str, Section); 12] = [
+const SECTIONS: [(&str, Section); 13] = [
     ("sandbox", Section::Sandbox),
     ("limits", Section::Limits),
     ("loops", Section::Loops),
@@ -113,6 +115,7 @@ const SECTIONS: [(&str, Section); 12] = [
     ("threads", Section::Threads),
     ("neighbours", Section::Neighbours),
     ("backlog", Section::Backlog),
+    ("uploads", Section::Uploads),
     ("wake", Section::Wake),
     ("control", Section::Control),
     ("volume", Section::Volume),
@@ -149,6 +152,7 @@ fn main() -> anyhow::Result<()> {
             Section::Threads => runtime.block_on(threads::measure(plan))?,
             Section::Neighbours => runtime.block_on(neighbours::measure(plan, threads))?,
             Section::Backlog => runtime.block_on(backlog::measure(plan))?,
+            Section::Uploads => runtime.block_on(uploads::measure(plan))?,
             Section::Wake => runtime.block_on(wake::measure(plan))?,
             Section::Control => runtime.block_on(control::measure(plan))?,
             Section::Volume => runtime.block_on(measure_volume(plan))?,

@@ -40,7 +40,9 @@ pub(crate) async fn measure(plan: Plan, cores: usize) -> anyhow::Result<()> {
     });
     let host = host.await?;
     host.publish().await?;
-    let spinners = tenant(&host).await?;
+    let spinners = tenant(&host, SPINNERS).await?;
+    let put = request("PUT", "/modules/faults", &spinners, &walker_harness::module("faults"));
+    Connection::open(&host.address).await?.ask(&put).await?.expect(201)?;
     let database = Database::of(&folder).await?;
     let client = database.connect().await?;
     let own = request("POST", "/walker/sample?wait=30s", &host.token, b"{}");
@@ -123,18 +125,15 @@ async fn overshoot(client: &Client, since: f64) -> anyhow::Result<Samples> {
     Ok(Samples::new(late.collect(), Duration::from_secs(1)))
 }
 
-/// A second tenant with the walkers that spin; answers its key.
-pub(crate) async fn tenant(host: &Host) -> anyhow::Result<String> {
+/// Makes a tenant; answers a key of it that may do everything.
+pub(crate) async fn tenant(host: &Host, name: &str) -> anyhow::Result<String> {
     let mut connection = Connection::open(&host.address).await?;
-    let body = format!(r#"{{"name":"{SPINNERS}"}}"#);
+    let body = format!(r#"{{"name":"{name}"}}"#);
     connection.ask(&request("POST", "/tenants", &host.operator, body.as_bytes())).await?.expect(201)?;
-    let path = format!("/tenants/{SPINNERS}/keys");
+    let path = format!("/tenants/{name}/keys");
     let body = br#"{"name":"bench","scopes":["deploy","read","invoke"]}"#;
     let made = connection.ask(&request("POST", &path, &host.operator, body)).await?.expect(201)?.to_owned();
-    let key = serde_json::from_str::<Value>(&made)?["key"].as_str().context("there is no key")?.to_owned();
-    let put = request("PUT", "/modules/faults", &key, &walker_harness::module("faults"));
-    connection.ask(&put).await?.expect(201)?;
-    Ok(key)
+    Ok(serde_json::from_str::<Value>(&made)?["key"].as_str().context("there is no key")?.to_owned())
 }
 
 /// So many spinning walkers of a tenant at any time: as some end, others are started.

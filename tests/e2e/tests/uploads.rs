@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Pid;
 use serde_json::json;
 use walker_harness::{Client, Host, Options, module};
 
@@ -10,16 +9,6 @@ use crate::scene;
 
 /// What an upload may cost the host, in KiB.
 const MAX_GROWTH_KIB: u64 = 64 << 10;
-
-/// The most memory that a process has held since it was last asked.
-fn peak_kib(process: Pid) -> u64 {
-    let folder = format!("/proc/{}", process.as_raw_nonzero());
-    let status = std::fs::read_to_string(format!("{folder}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    // Forgets the peak.
-    std::fs::write(format!("{folder}/clear_refs"), "5").unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
 
 /// A custom section of so many bytes, which any module may end with.
 fn padding(bytes: usize) -> Vec<u8> {
@@ -129,14 +118,14 @@ async fn a_hostile_module_costs_the_host_nothing() {
         ("padded", [module("faults"), padding(60 << 20)].concat(), 201, ""),
     ];
     for (name, code, status, said) in cases {
-        peak_kib(host.pid());
-        let before = peak_kib(host.pid());
+        host.peak_kib();
+        let before = host.peak_kib();
         let (begun, size) = (Instant::now(), code.len());
         let (answer, slowest) = meanwhile(client, client.put_module(name, code)).await;
         let took = begun.elapsed();
         assert_eq!(answer.status, status, "{name}: {}", answer.text);
         assert!(answer.text.contains(said), "{name}: {}", answer.text);
-        let grown = peak_kib(host.pid()).saturating_sub(before);
+        let grown = host.peak_kib().saturating_sub(before);
         let seen = format!("{name}: {size} bytes, {took:?}; grown by {grown} KiB, slowest answer {slowest:?}");
         assert!(grown <= MAX_GROWTH_KIB, "the host itself grew: {seen}");
     }

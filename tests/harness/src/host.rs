@@ -170,6 +170,16 @@ impl Host {
         self.client.with_token(Some(token.trim()))
     }
 
+    /// The most memory that the host itself has held since this was last asked, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        let folder = format!("/proc/{}", self.pid().as_raw_nonzero());
+        let status = std::fs::read_to_string(format!("{folder}/status")).expect("the host runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        // Forgets the peak.
+        std::fs::write(format!("{folder}/clear_refs"), "5").expect("its user may");
+        peak.and_then(|kib| kib.parse().ok()).expect("the kernel tells")
+    }
+
     /// Its process.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id().expect("it runs")).unwrap()).unwrap()

@@ -8,6 +8,7 @@ mod bombs;
 
 mod crowds;
 mod describe;
+mod growth;
 mod guest;
 mod heads;
 mod ids;
