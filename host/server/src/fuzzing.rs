@@ -41,11 +41,13 @@ mod tests {
     /// A finding of this target is a schema, a line end, and a value.
     #[test]
     fn what_was_found_before_is_not_found_again() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/regressions/fields");
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-            let (schema, value) = text.split_once('\n').unwrap();
-            fields(schema, value);
+        let fuzz = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz");
+        for folder in ["regressions", "seeds"] {
+            for entry in std::fs::read_dir(format!("{fuzz}/{folder}/fields")).unwrap() {
+                let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+                let (schema, value) = text.split_once('\n').unwrap();
+                fields(schema, value);
+            }
         }
     }
 }
