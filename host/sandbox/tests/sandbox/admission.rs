@@ -68,9 +68,11 @@ fn names_refused_proposals() {
     check("(type (array (mut i8)))", "GC");
     check("(func (param i31ref) (drop (i31.get_s (local.get 0))))", "GC");
     check("(func (param (ref null any)))", "GC");
+    check("(type $open (sub (func))) (type (sub $open (func)))", "GC");
     check("(func try catch_all end)", "legacy exception handling");
     check("(func (block $b (result exnref) (try_table (catch_all_ref $b)) unreachable) drop)", "exception handling");
     check("(func atomic.fence)", "threads");
+    check("(memory 1) (func (drop (memory.atomic.notify (i32.const 0) (i32.const 0))))", "threads");
     check("(table i64 1 funcref)", "memory64");
     check("(type (shared (func)))", "shared-everything threads");
     check("(global (shared mut i32) (i32.const 0))", "shared-everything threads");
