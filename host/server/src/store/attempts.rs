@@ -228,18 +228,18 @@ impl Store {
                     from r where attempt > 0
                     on conflict (id, attempt) do update set was_result = true),
                  k as (
-                    insert into checkpoints (id, tenant_id, attempt, fields, reports, bytes)
+                    insert into checkpoints (id, tenant_id, attempt, fields, reports, input_bytes)
                     select id, tenant_id, attempt, fields, saved, octet_length(fields::text) + octet_length(saved::text)
                     from r cross join lateral (
                         select coalesce(json_agg(x.report order by x.n), '[]') saved
                         from json_array_elements(r.reports) with ordinality x(report, n) where x.n <= r.saved_reports) s
                     where saved_reports is not null and fields is not null
                     on conflict (id) do update
-                        set attempt = excluded.attempt, fields = excluded.fields, reports = excluded.reports, bytes = excluded.bytes, saved_at = now()),
+                        set attempt = excluded.attempt, fields = excluded.fields, reports = excluded.reports, input_bytes = excluded.input_bytes, saved_at = now()),
                  s as (
                     insert into stored_deltas (tenant_id, day, bytes)
                     select r.tenant_id, id_day(r.id), -({unlogged}) from r)
-                 insert into queue (id, tenant_id, lane, execute_date, attempt, bytes)
+                 insert into queue (id, tenant_id, lane, execute_date, attempt, input_bytes)
                  select id, tenant_id, $5::int4, now(), attempt, input_bytes from r",
             unlogged = bytes_of!(unlogged),
         );

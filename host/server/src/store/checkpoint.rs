@@ -20,12 +20,12 @@ pub(crate) struct Checkpoint {
 
 /// Also while it is to be stopped (a negative owner): what it saves until then counts.
 pub(crate) const CHECKPOINT: &str = "
-insert into checkpoints (id, tenant_id, attempt, fields, reports, bytes)
+insert into checkpoints (id, tenant_id, attempt, fields, reports, input_bytes)
 select u.id, q.tenant_id, u.attempt, u.fields, u.reports, octet_length(u.fields::text) + octet_length(u.reports::text)
 from unnest($1::uuid[], $2::int4[], $3::int2[], $4::json[], $5::json[]) u(id, owner, attempt, fields, reports)
 join queue q on q.id = u.id and abs(q.owner) = u.owner and q.attempt = u.attempt
 on conflict (id) do update
-    set attempt = excluded.attempt, fields = excluded.fields, reports = excluded.reports, bytes = excluded.bytes, saved_at = now()
+    set attempt = excluded.attempt, fields = excluded.fields, reports = excluded.reports, input_bytes = excluded.input_bytes, saved_at = now()
 returning id";
 
 /// Writes all checkpoints whose lease still holds; says of each whether it was written.

@@ -74,9 +74,9 @@ pub(crate) struct Takes<'a> {
 pub const CLAIM: &str = "
 with pick as materialized (
     select x.tid, l.place, row_number() over (partition by l.place order by x.execute_date) turn,
-           x.bytes + case when x.attempt > 0 then coalesce((select k.bytes from checkpoints k where k.id = x.id), 0) else 0 end bytes
+           x.input_bytes + case when x.attempt > 0 then coalesce((select k.input_bytes from checkpoints k where k.id = x.id), 0) else 0 end bytes
     from unnest($1::int4[], $2::int8[]) with ordinality l(lane, at_most, place) cross join lateral (
-        select q.ctid tid, q.id, q.execute_date, q.attempt, q.bytes from queue q
+        select q.ctid tid, q.id, q.execute_date, q.attempt, q.input_bytes from queue q
         where q.owner is null and q.lane = l.lane and q.execute_date <= now()
         order by q.execute_date limit l.at_most for update skip locked) x
     where exists (select 1 from hosts where id = $3::int4)),
@@ -85,9 +85,9 @@ fit as materialized (
 c as (
     update queue q set owner = $3::int4, attempt = least(q.attempt + 1, 32767), claimed_at = now(), limited = $4::bool
     where q.ctid = any(array(select tid from fit where before < $5::int8))
-    returning q.id, q.tenant_id, q.lane, q.attempt, q.claimed_at, q.bytes)
+    returning q.id, q.tenant_id, q.lane, q.attempt, q.claimed_at, q.input_bytes)
 select c.id, c.tenant_id, c.lane, c.attempt, c.claimed_at, w.walker, w.module_id, w.module_version, w.node_kind, w.node_id,
-       w.root_id, w.custom, w.depth, coalesce(k.fields, w.fields) fields, k.reports, c.bytes::int8 + coalesce(k.bytes, 0) bytes
+       w.root_id, w.custom, w.depth, coalesce(k.fields, w.fields) fields, k.reports, c.input_bytes::int8 + coalesce(k.input_bytes, 0) bytes
 from c left join walkers w on w.id = c.id left join checkpoints k on k.id = c.id";
 
 /// Takes due walkers for `host`.

@@ -85,7 +85,7 @@ macro_rules! queue_walkers {
         concat!(
             $crate::store::intake::add_walkers!($rows, "coalesce(execute_date, now())"),
             ", q as (
-                insert into queue (id, tenant_id, lane, execute_date, owner, attempt, claimed_at, bytes)
+                insert into queue (id, tenant_id, lane, execute_date, owner, attempt, claimed_at, input_bytes)
                 select id, tenant_id, lane, coalesce(execute_date, now()), owner, (owner is not null)::int::int2,
                        case when owner is not null then now() end, octet_length(fields::text) + coalesce(octet_length(custom::text), 0)
                 from ",
