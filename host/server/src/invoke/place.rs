@@ -63,7 +63,7 @@ impl Host {
     /// They are stored, and wait.
     pub(super) fn wait_in(&self, place: Place) {
         if self.queues(&place) {
-            self.lanes.queued(place.number, &place.lane, place.limit);
+            self.lanes.queued(place.number, &place.lane, place.limit.tenant);
         }
         place.coming.waiting();
         if place.is_due {

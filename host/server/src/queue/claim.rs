@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Statement;
 
-use super::lanes::{Concurrency, Full, Lanes, Moment, Pick};
+use super::lanes::{Full, Lanes, Moment, Pick};
 use super::slots::{Slot, Slots};
 use super::{HostLease, Strays};
 use crate::modules::Catalog;
 use crate::quotas::QuotaRules;
 use crate::store::claim::{self, Claimed, Counted, Take, Takes};
-use crate::store::lanes::{self, Lane};
+use crate::store::lanes;
 use crate::store::{Error, LARGE_MESSAGE_BYTES, Session, Store, within};
 
 /// The safety net below wake-ups: how late it may be noticed that a walker is due, or was queued by another host.
 const LOOK: Duration = Duration::from_millis(100);
 /// With very many lanes a look takes longer; it takes no more than this part of the time.
 const LOOKING: u32 = 10;
-/// Nobody may jump a queue that another host has known for so long.
+/// Nobody may jump a queue that another host has known for so long, and for as long as a look takes: 0.1 s with ten thousand lanes.
 const LATEST_LOOK: Duration = Duration::from_millis(250);
 /// Looks and claims take milliseconds; what takes this long has lost its connection.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
@@ -110,10 +110,11 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
         if self.claiming.lanes.has_waiting() {
             self.claiming.slots.want();
         }
-        let picks = self.claiming.lanes.choose(MAX_CLAIM, &self.claiming.slots);
+        let mut picks = self.claiming.lanes.choose(MAX_CLAIM, &self.claiming.slots);
         if picks.is_empty() {
             return Ok(Took::Nothing);
         }
+        within(ANSWER_WAIT, self.add_limits(&mut picks)).await?;
         let (mut limited, mut free): (Vec<Pick>, Vec<Pick>) =
             picks.into_iter().partition(|pick| pick.limit.is_limited());
         if !free.is_empty() {
@@ -126,6 +127,16 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
         }
         self.link.take_if(|link| link.carried > LARGE_MESSAGE_BYTES as i64);
         Ok(Took::Some)
+    }
+
+    /// Adds how many of a lane's walker may run at once. Asked of what was chosen only: a look finds ten thousand lanes, and whether
+    /// somebody defines their walkers at all would be asked again each time.
+    async fn add_limits(&self, picks: &mut [Pick]) -> Result<(), Error> {
+        for pick in picks {
+            let entry = self.claiming.catalog.active(pick.tenant, &pick.walker).await?;
+            pick.limit.walker = entry.and_then(|entry| entry.definition.settings.concurrency);
+        }
+        Ok(())
     }
 
     /// Starts what was claimed; a lane that gave fewer than there were slots is empty, unless there was too much for one claim.
@@ -201,19 +212,12 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
             }
             let quotas = self.claiming.quotas.with(&terms.quotas);
             self.claiming.lanes.weigh(lane.tenant, quotas.weight());
-            let limit = Concurrency { walker: self.limit(&lane).await?, tenant: quotas.concurrency() };
-            found.push((id, lane, limit));
+            found.push((id, lane, quotas.concurrency()));
         }
         self.claiming.lanes.found(found, since);
         self.looked = Some(began);
         self.look_after = (began.elapsed() * LOOKING).clamp(LOOK, LATEST_LOOK);
         Ok(())
-    }
-
-    /// How many of a lane's walker may run at once.
-    async fn limit(&self, lane: &Lane) -> Result<Option<u32>, Error> {
-        let entry = self.claiming.catalog.active(lane.tenant, &lane.walker).await?;
-        Ok(entry.and_then(|entry| entry.definition.settings.concurrency))
     }
 
     fn until_look(&self) -> Duration {

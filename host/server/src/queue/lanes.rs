@@ -36,7 +36,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    waiting: HashMap<TenantId, Vec<Waiting>>,
+    waiting: HashMap<TenantId, BTreeMap<LaneId, Waiting>>,
     /// How many are being stored that will wait.
     coming: BTreeMap<(TenantId, Priority), usize>,
     shares: Shares,
@@ -71,10 +71,10 @@ pub(super) enum Full {
 
 /// A lane that holds walkers which are due.
 struct Waiting {
-    id: LaneId,
     walker: String,
     priority: Priority,
-    limit: Concurrency,
+    /// How many of its tenant's walkers may run at once.
+    tenant_limit: Option<u32>,
     /// When somebody last queued in it.
     queued: Moment,
     /// When it was last chosen: lanes of one priority take turns.
@@ -108,6 +108,7 @@ pub(super) struct Pick {
     pub(super) id: LaneId,
     pub(super) tenant: TenantId,
     pub(super) walker: String,
+    /// Its tenant's; its walker's own is added by whoever takes it.
     pub(super) limit: Concurrency,
     pub(super) slots: Vec<Slot>,
 }
@@ -167,8 +168,8 @@ impl Lanes {
     }
 
     /// A walker was queued that may run as soon as there is a slot.
-    pub(crate) fn queued(&self, id: LaneId, lane: &Lane, limit: Concurrency) {
-        self.lock().queued(id, lane, limit);
+    pub(crate) fn queued(&self, id: LaneId, lane: &Lane, tenant_limit: Option<u32>) {
+        self.lock().queued(id, lane, tenant_limit);
         self.0.wake.notify_one();
     }
 
@@ -203,9 +204,9 @@ impl Lanes {
         let mut state = self.lock();
         state.shares.ended(tenant, fuel);
         let mut is_wanted = false;
-        for lane in state.waiting.get_mut(&tenant).into_iter().flatten() {
+        for lane in state.waiting.get_mut(&tenant).into_iter().flat_map(BTreeMap::values_mut) {
             // A limit of the whole tenant fills lanes of other walkers, too.
-            if lane.is_full && (lane.walker == walker || lane.limit.tenant.is_some()) {
+            if lane.is_full && (lane.walker == walker || lane.tenant_limit.is_some()) {
                 lane.is_full = false;
                 is_wanted = true;
             }
@@ -224,16 +225,16 @@ impl Lanes {
     }
 
     /// What was found by a look that began at `since`.
-    pub(super) fn found(&self, due: Vec<(LaneId, Lane, Concurrency)>, since: Moment) {
+    pub(super) fn found(&self, due: Vec<(LaneId, Lane, Option<u32>)>, since: Moment) {
         let still: HashSet<LaneId> = due.iter().map(|(id, ..)| *id).collect();
         let mut state = self.lock();
         for lanes in state.waiting.values_mut() {
-            lanes.retain(|lane| lane.queued >= since || still.contains(&lane.id));
+            lanes.retain(|id, lane| lane.queued >= since || still.contains(id));
         }
-        for (id, lane, limit) in due {
-            state.queued_at(id, &lane, limit, Moment::default());
+        for (id, lane, tenant_limit) in due {
+            state.queued_at(id, &lane, tenant_limit, Moment::default());
         }
-        for lane in state.waiting.values_mut().flatten() {
+        for lane in state.waiting.values_mut().flat_map(BTreeMap::values_mut) {
             lane.is_full = false;
         }
         state.waiting.retain(|_, lanes| !lanes.is_empty());
@@ -243,7 +244,7 @@ impl Lanes {
     pub(super) fn emptied(&self, pick: &Pick, since: Moment) {
         let mut state = self.lock();
         if let Some(lanes) = state.waiting.get_mut(&pick.tenant) {
-            lanes.retain(|lane| lane.id != pick.id || lane.queued >= since);
+            lanes.retain(|id, lane| *id != pick.id || lane.queued >= since);
             if lanes.is_empty() {
                 state.waiting.remove(&pick.tenant);
             }
@@ -255,17 +256,17 @@ impl Lanes {
     /// This lane's walker, or its whole tenant, is at its limit, and all lanes that the limit is for with it: while one of
     /// low priority was tried, a place could come free that is another's.
     pub(super) fn filled(&self, pick: &Pick, full: Full) {
-        for lane in self.lock().waiting.get_mut(&pick.tenant).into_iter().flatten() {
+        for lane in self.lock().waiting.get_mut(&pick.tenant).into_iter().flat_map(BTreeMap::values_mut) {
             lane.is_full |= match full {
                 Full::Walker => lane.walker == pick.walker,
-                Full::Tenant => lane.limit.tenant.is_some(),
+                Full::Tenant => lane.tenant_limit.is_some(),
             };
         }
     }
 
     /// Whether there is anything to choose from.
     pub(super) fn has_waiting(&self) -> bool {
-        self.lock().waiting.values().flatten().any(|lane| !lane.is_full)
+        self.lock().waiting.values().flat_map(BTreeMap::values).any(|lane| !lane.is_full)
     }
 
     /// From which lanes the next `count` walkers come, as far as their tenants have slots: tenants in turns, within a
@@ -293,55 +294,51 @@ impl Drop for Ahead {
 impl State {
     /// Whether something of this tenant comes before a new walker of this priority.
     fn is_ahead(&self, tenant: TenantId, priority: Priority) -> bool {
-        let waits = |lanes: &Vec<Waiting>| lanes.iter().any(|lane| lane.priority >= priority);
+        let waits = |lanes: &BTreeMap<_, Waiting>| lanes.values().any(|lane| lane.priority >= priority);
         self.waiting.get(&tenant).is_some_and(waits)
             || self.coming.range((tenant, priority)..=(tenant, Priority::High)).next().is_some()
     }
 
     /// Whether some of what this tenant has waiting waits for more than a slot.
     fn is_held_up(&self, tenant: TenantId) -> bool {
-        self.waiting.get(&tenant).is_some_and(|lanes| lanes.iter().any(|lane| lane.is_full))
+        self.waiting.get(&tenant).is_some_and(|lanes| lanes.values().any(|lane| lane.is_full))
     }
 
-    fn queued(&mut self, id: LaneId, lane: &Lane, limit: Concurrency) {
+    fn queued(&mut self, id: LaneId, lane: &Lane, tenant_limit: Option<u32>) {
         let now = Moment(self.clock);
-        self.queued_at(id, lane, limit, now);
+        self.queued_at(id, lane, tenant_limit, now);
     }
 
-    fn queued_at(&mut self, id: LaneId, lane: &Lane, limit: Concurrency, queued: Moment) {
+    fn queued_at(&mut self, id: LaneId, lane: &Lane, tenant_limit: Option<u32>, queued: Moment) {
         let lanes = self.waiting.entry(lane.tenant).or_default();
-        match lanes.iter_mut().find(|known| known.id == id) {
-            Some(known) => {
-                known.queued = known.queued.max(queued);
-                known.limit = limit;
-            }
-            None => lanes.push(Waiting {
-                id,
-                walker: lane.walker.clone(),
-                priority: lane.priority,
-                limit,
-                queued,
-                chosen: Moment::default(),
-                is_full: false,
-            }),
-        }
+        let known = lanes.entry(id).or_insert_with(|| Waiting {
+            walker: lane.walker.clone(),
+            priority: lane.priority,
+            tenant_limit,
+            queued,
+            chosen: Moment::default(),
+            is_full: false,
+        });
+        known.queued = known.queued.max(queued);
+        known.tenant_limit = tenant_limit;
     }
 
     fn choose(&mut self, count: usize, slots: &Slots) -> Vec<Pick> {
         let Self { waiting, shares, clock, .. } = self;
         let able =
-            waiting.iter().filter(|(_, lanes)| lanes.iter().any(|lane| !lane.is_full)).map(|(tenant, _)| *tenant);
+            waiting.iter().filter(|(_, lanes)| lanes.values().any(|lane| !lane.is_full)).map(|(tenant, _)| *tenant);
         let mut picks: Vec<Pick> = Vec::new();
         for (tenant, slot) in shares.next(able, count, |tenant| slots.take(tenant)) {
-            let lanes = waiting.get_mut(&tenant).into_iter().flatten().filter(|lane| !lane.is_full);
-            let Some(lane) = lanes.max_by_key(|lane| (lane.priority, std::cmp::Reverse(lane.chosen))) else { continue };
+            let lanes = waiting.get_mut(&tenant).into_iter().flatten().filter(|(_, lane)| !lane.is_full);
+            let next = lanes.max_by_key(|(_, lane)| (lane.priority, std::cmp::Reverse(lane.chosen)));
+            let Some((&id, lane)) = next else { continue };
             *clock += 1;
             lane.chosen = Moment(*clock);
-            match picks.iter_mut().find(|pick| pick.id == lane.id) {
+            match picks.iter_mut().find(|pick| pick.id == id) {
                 Some(pick) => pick.slots.push(slot),
                 None => {
-                    let (walker, limit) = (lane.walker.clone(), lane.limit);
-                    picks.push(Pick { id: lane.id, tenant, walker, limit, slots: vec![slot] });
+                    let limit = Concurrency { walker: None, tenant: lane.tenant_limit };
+                    picks.push(Pick { id, tenant, walker: lane.walker.clone(), limit, slots: vec![slot] });
                 }
             }
         }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Priority, Status, TenantId, Usage, WalkerId};
 
 use super::lanes::Full;
-use super::{Accepted, Claiming, Concurrency, Fenced, HostLease, Lanes, Slots, Strays, Waiters, Writers, claim_due};
+use super::{Accepted, Claiming, Fenced, HostLease, Lanes, Slots, Strays, Waiters, Writers, claim_due};
 use crate::access::{Actor, Reach};
 use crate::config::Role;
 use crate::modules::Catalog;

@@ -106,8 +106,7 @@ async fn while_a_limit_is_reached_nothing_of_a_lower_priority_is_tried() {
         let (lanes, slots) = (Lanes::new(scene.store.clone()), Slots::new(1));
         for (walker, priority) in [("a", Priority::High), ("a", Priority::Low), ("b", Priority::Normal)] {
             let lane = Lane { tenant: scene.actor.tenant, walker: walker.into(), priority };
-            let limit = Concurrency { walker: Some(1), tenant: Some(1) };
-            lanes.queued(lanes.number(&lane).await.unwrap(), &lane, limit);
+            lanes.queued(lanes.number(&lane).await.unwrap(), &lane, Some(1));
         }
         let first = lanes.choose(1, &slots).remove(0);
         assert_eq!(first.walker, "a");
@@ -256,7 +255,7 @@ async fn nobody_jumps_ahead_of_what_is_still_being_stored() {
     // Stored, it waits in its lane before it is on its way no longer.
     let walker = scene.walker();
     let lane = Lane { tenant, walker: walker.walker.clone(), priority: walker.priority };
-    scene.lanes.queued(scene.lane(&walker).await, &lane, Concurrency::default());
+    scene.lanes.queued(scene.lane(&walker).await, &lane, None);
     drop(ahead);
     check(tenant, Priority::Normal, false);
     let since = scene.lanes.now();
@@ -289,7 +288,7 @@ async fn a_new_walker_waits_a_moment_where_that_brings_a_slot() {
     let walker = scene.walker();
     let lane = Lane { tenant, walker: walker.walker.clone(), priority: walker.priority };
     let id = scene.lane(&walker).await;
-    scene.lanes.queued(id, &lane, Concurrency::default());
+    scene.lanes.queued(id, &lane, None);
     let mut waits = Box::pin(soon(1));
     assert!((&mut waits).now_or_never().is_none());
     held.clear();
@@ -300,7 +299,23 @@ async fn a_new_walker_waits_a_moment_where_that_brings_a_slot() {
     assert!(waits.await.is_ok());
 
     // What waits for more than a slot is not waited for.
-    scene.lanes.queued(id, &lane, Concurrency::default());
+    scene.lanes.queued(id, &lane, None);
     scene.lanes.filled(&pick, Full::Walker);
     assert!(soon(1).now_or_never().is_some_and(|entered| entered.is_err()));
+}
+
+#[tokio::test]
+async fn looks_find_ten_thousand_lanes_of_walkers_that_nobody_defines_any_more() {
+    const COUNT: i32 = 10_000;
+    let scene = Scene::new().await;
+    let client = scene.store.client().await.unwrap();
+    let lanes = "insert into lanes (tenant_id, walker, priority) select $1, 'gone_' || n, 0 from generate_series(1, $2::int4) n";
+    client.execute(lanes, &[&scene.actor.tenant.0, &COUNT]).await.unwrap();
+    let rows = "insert into queue (id, tenant_id, lane, execute_date) select gen_random_uuid(), tenant_id, id, now() from lanes";
+    client.execute(rows, &[]).await.unwrap();
+    let other = NewWalker { tenant: TenantId(scene.actor.tenant.0 + 1), ..scene.walker() };
+    scene.queue(other.clone()).await;
+    // It comes with the first that are taken: what those walkers may do is asked of two hundred, not of all.
+    let claimed = scene.claimed(200).await;
+    assert!(claimed.iter().any(|claimed| claimed.tenant == other.tenant));
 }
