@@ -34,10 +34,11 @@ where
         if let Some(waiting) = all.get(&key) {
             return waiting.clone();
         }
-        let ends = Ends { all: self.clone(), key: key.clone() };
+        let (all_work, of) = (self.clone(), key.clone());
         let work = start();
         let work = tokio::spawn(async move {
-            let _ends = ends;
+            // Made here: a runtime that is stopping drops the task at once, while the lock is held.
+            let _ends = Ends { all: all_work, key: of };
             work.await
         });
         let waiting = work.map(Result::ok).boxed().shared();
