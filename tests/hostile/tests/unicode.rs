@@ -43,19 +43,15 @@ fn odd() -> Vec<(String, String)> {
     .collect()
 }
 
-async fn check(client: &Client, method: Method, path: &str, body: Option<Value>, expect: &[(u16, &str)]) {
+async fn check(client: &Client, method: Method, path: &str, body: Option<Value>, (status, code): (u16, &str)) {
     let request = client.request(method.clone(), path);
     let request = match body {
         Some(body) => request.json(&body),
         None => request,
     };
     let answer = client.send(request).await;
-    let problem = answer.json();
-    let got = (answer.status.as_u16(), problem["code"].as_str().unwrap_or_default());
-    assert!(expect.contains(&got), "{method} {path}: {}", answer.text);
-    if got.0 >= 400 {
-        answer.problem(got.0, got.1);
-    }
+    assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+    answer.problem(status, code);
 }
 
 #[tokio::test]
@@ -66,37 +62,28 @@ async fn odd_texts_are_told_apart_from_names_and_never_a_fault() {
     let get = Method::GET;
     let post = Method::POST;
     for (text, encoded) in odd() {
-        check(client, post.clone(), &format!("/walker/{encoded}"), Some(json!({})), &[(404, "walker.not_found")]).await;
-        check(client, post.clone(), &format!("/walker/sample/{encoded}"), Some(json!({})), &[(404, "node.not_found")])
+        check(client, post.clone(), &format!("/walker/{encoded}"), Some(json!({})), (404, "walker.not_found")).await;
+        check(client, post.clone(), &format!("/walker/sample/{encoded}"), Some(json!({})), (404, "node.not_found"))
             .await;
-        check(client, get.clone(), &format!("/walkers/{encoded}"), None, &[(404, "walker.not_found")]).await;
-        check(client, get.clone(), &format!("/modules/{encoded}"), None, &[(404, "module.not_found")]).await;
-        check(client, Method::PUT, &format!("/modules/{encoded}"), Some(json!({})), &[(422, "module.name_invalid")])
+        check(client, get.clone(), &format!("/walkers/{encoded}"), None, (404, "walker.not_found")).await;
+        check(client, get.clone(), &format!("/modules/{encoded}"), None, (404, "module.not_found")).await;
+        check(client, Method::PUT, &format!("/modules/{encoded}"), Some(json!({})), (422, "module.name_invalid")).await;
+        check(client, Method::DELETE, &format!("/modules/{encoded}"), None, (404, "module.not_found")).await;
+        check(&operator, get.clone(), &format!("/tenants/{encoded}"), None, (404, "tenant.not_found")).await;
+        check(&operator, post.clone(), "/tenants", Some(json!({"name": text})), (422, "fields.invalid")).await;
+        check(client, get.clone(), &format!("/walkers?cursor={encoded}"), None, (400, "query.invalid")).await;
+        check(client, get.clone(), &format!("/walkers?status={encoded}"), None, (400, "query.invalid")).await;
+        check(client, get.clone(), &format!("/walkers?{encoded}=1"), None, (400, "query.invalid")).await;
+        check(client, get.clone(), &format!("/walkers?name={encoded}"), None, (400, "query.invalid")).await;
+        check(client, post.clone(), &format!("/walker/sample?wait={encoded}"), Some(json!({})), (400, "query.invalid"))
             .await;
-        check(client, Method::DELETE, &format!("/modules/{encoded}"), None, &[(404, "module.not_found")]).await;
-        check(&operator, get.clone(), &format!("/tenants/{encoded}"), None, &[(404, "tenant.not_found")]).await;
-        check(&operator, post.clone(), "/tenants", Some(json!({"name": text})), &[(422, "fields.invalid")]).await;
-        check(client, get.clone(), &format!("/walkers?cursor={encoded}"), None, &[(400, "query.invalid")]).await;
-        check(client, get.clone(), &format!("/walkers?status={encoded}"), None, &[(400, "query.invalid")]).await;
-        check(client, get.clone(), &format!("/walkers?{encoded}=1"), None, &[(400, "query.invalid")]).await;
-        check(client, get.clone(), &format!("/walkers?name={encoded}"), None, &[(200, ""), (400, "query.invalid")])
-            .await;
-        check(
-            client,
-            post.clone(),
-            &format!("/walker/sample?wait={encoded}"),
-            Some(json!({})),
-            &[(400, "query.invalid")],
-        )
-        .await;
         let member = json!({text.clone(): 1});
-        check(client, post.clone(), "/walker/sample", Some(member), &[(422, "fields.invalid")]).await;
+        check(client, post.clone(), "/walker/sample", Some(member), (422, "fields.invalid")).await;
         let credentials = json!({"email": text, "password": "correct horse"});
-        check(&open, post.clone(), "/user/register", Some(credentials.clone()), &[(422, "fields.invalid")]).await;
-        check(&open, post.clone(), "/user/login", Some(credentials), &[(401, "login.failed"), (422, "fields.invalid")])
-            .await;
+        check(&open, post.clone(), "/user/register", Some(credentials.clone()), (422, "fields.invalid")).await;
+        check(&open, post.clone(), "/user/login", Some(credentials), (401, "login.failed")).await;
         let key = json!({"name": text, "scopes": [text]});
-        check(&operator, post.clone(), "/tenants/default/keys", Some(key), &[(422, "fields.invalid")]).await;
+        check(&operator, post.clone(), "/tenants/default/keys", Some(key), (422, "fields.invalid")).await;
         let started = json!({"how": "Spawn", "walker": text, "fields": {}});
         let answer = client.post("/walker/starts", &started).await.expect(200);
         assert_eq!(answer["reports"][0]["code"], "walker.not_found", "{text:?}: {answer}");
