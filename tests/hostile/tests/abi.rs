@@ -8,6 +8,9 @@ use crate::scene::{self, Attack};
 const TRAP: Option<(&str, u16)> = Some(("guest.trap", 500));
 /// Not UTF-8: a byte that never occurs in it, half a character, a surrogate, too many bytes for one character.
 const NOT_UTF8: [&[u8]; 4] = [b"\"\xff\"", b"\"\xc3", b"\"\xed\xa0\x80\"", b"\"\xf8\x88\x80\x80\x80\""];
+/// The import that only this needs.
+const CALL: &str =
+    r#"(import "walker:guest/walkers@0.1.0" "call" (func $import-call (param i32 i32 i32 i32 i32 i32 i32 i32)))"#;
 
 #[tokio::test]
 async fn a_broken_abi_is_the_guests_own_trap() {
@@ -19,6 +22,25 @@ async fn a_broken_abi_is_the_guests_own_trap() {
             let run = format!("(drop {}) {OK}", call(import, 4096, bytes.len()));
             let guest = Guest { parts: data(4096, bytes), run, ..polite.clone() };
             scene::ends(client, Attack { what: import, guest, ends: TRAP, said: "utf-8" }).await;
+        }
+        // Where a call takes several texts: each of them.
+        let bad = format!("(i32.const 4096) (i32.const {})", bytes.len());
+        let bad = bad.as_str();
+        let good = "(i32.const 2048) (i32.const 2)";
+        for (what, [walker, fields, node]) in
+            [("walker", [bad, good, good]), ("fields", [good, bad, good]), ("node", [good, good, bad])]
+        {
+            for import in ["spawn", "call"] {
+                let run =
+                    format!("(call $import-{import} {walker} {fields} (i32.const 1) {node} (i32.const 544)) {OK}");
+                let guest = Guest { parts: data(4096, bytes), imports: CALL.into(), run, ..polite.clone() };
+                scene::ends(client, Attack { what, guest, ends: TRAP, said: "utf-8" }).await;
+            }
+        }
+        for (what, texts) in [("a panic's message", [bad, good]), ("a panic's file", [good, bad])] {
+            let run = format!("(call $panicked {} (i32.const 1)) {OK}", texts.join(" "));
+            let guest = Guest { parts: data(4096, bytes), run, ..polite.clone() };
+            scene::ends(client, Attack { what, guest, ends: TRAP, said: "utf-8" }).await;
         }
         for discriminant in [0, 1] {
             let run = format!("(call $answer (i32.const {discriminant}) (i32.const 4096) (i32.const {}))", bytes.len());
