@@ -72,7 +72,9 @@ walker_sdk::node!(City);
     log = "1KiB",
     reports = 3,
     host_calls = 4,
-    spawns = 0
+    spawns = 0,
+    handles = 5,
+    report_bytes = "2KiB"
 )]
 #[derive(Debug, Clone, PartialEq)]
 struct Visits {
@@ -138,7 +140,7 @@ fn options_become_the_definition() {
     assert_eq!((tour.name, tour.is_async, tour.is_public), ("Tour", false, true));
     assert_eq!(tour.enters, ["*", "Root", "City"]);
     let expect = json!({"timeout_ms": 1500, "fuel": 1000, "memory_bytes": 2 << 20, "log_bytes": 1024, "reports": 3,
-        "host_calls": 4, "spawns": 0});
+        "host_calls": 4, "spawns": 0, "handles": 5, "report_bytes": 2048});
     assert_eq!(tour.settings, expect);
 }
 

@@ -22,8 +22,8 @@ use mistakes::Mistakes;
 ///
 /// On the struct it takes `async`, `public`, `name = "…"`, `concurrency = 4` (how many of a tenant may run at once, on all
 /// hosts together; async only), and limits of its own, which only ever lower the host's:
-/// `timeout = "30s"`, `fuel = 1_000_000`, `memory = "64MiB"`, `log = "64KiB"`, `reports = 10`, `host_calls = 100` and
-/// `spawns = 10`. To be tried again after a failure (async only), it takes `retries = 3` with a first pause of
+/// `timeout = "30s"`, `fuel = 1_000_000`, `memory = "64MiB"`, `log = "64KiB"`, `reports = 10`, `host_calls = 100`,
+/// `spawns = 10`, and all others by the host's name for them, such as `handles = 10` or `report_bytes = "64KiB"`. To be tried again after a failure (async only), it takes `retries = 3` with a first pause of
 /// `backoff = "2s"`, twice as long each time, up to `max_backoff = "5m"`.
 /// Fields may carry `#[has(default = …)]` or `#[has(default)]`; without it they are required,
 /// unless their type is an `Option`.

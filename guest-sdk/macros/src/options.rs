@@ -9,8 +9,8 @@ use crate::mistakes::Mistakes;
 use crate::names::{FORM, is_name};
 
 const KNOWN: &str = "`async`, `public`, `name = \"…\"`, `concurrency = 4`, `timeout = \"30s\"`, `fuel = 1_000_000`, \
-     `memory = \"64MiB\"`, `log = \"64KiB\"`, `reports = 10`, `host_calls = 100`, `spawns = 10`, `retries = 3`, \
-     `backoff = \"2s\"` or `max_backoff = \"5m\"`";
+     `memory = \"64MiB\"`, `log = \"64KiB\"`, `reports = 10`, `host_calls = 100`, `spawns = 10`, another limit by \
+     its name, such as `handles = 10` or `report_bytes = \"64KiB\"`, `retries = 3`, `backoff = \"2s\"` or `max_backoff = \"5m\"`";
 /// As many as a host takes.
 const MAX_RETRIES: u64 = 100;
 /// As long as a host waits before a retry: a day.
@@ -129,20 +129,6 @@ impl Options {
                     ),
                 }
             }
-            (size @ ("memory" | "log"), value) => match text(value.as_ref()).and_then(|text| quantity(&text, &SIZES)) {
-                Some(bytes) => self.settings.push((if size == "log" { "log_bytes" } else { "memory_bytes" }, bytes)),
-                None => {
-                    let what = format!("a size in quotes, in `KiB`, `MiB` or `GiB`: `{size} = \"64MiB\"`");
-                    wants(key, value.as_ref(), &what, mistakes);
-                }
-            },
-            (count @ ("reports" | "host_calls" | "spawns"), value) => match value.as_ref().and_then(number) {
-                Some(most) => {
-                    let setting = COUNTS.into_iter().find(|name| *name == count).expect("the arm names the same ones");
-                    self.settings.push((setting, most));
-                }
-                None => wants(key, value.as_ref(), &format!("a number: `{count} = 10`"), mistakes),
-            },
             ("fuel", value) => match value.as_ref().and_then(number) {
                 Some(fuel) if fuel > 0 => self.settings.push(("fuel", fuel)),
                 _ => {
@@ -153,13 +139,45 @@ impl Options {
                 Some(count) if (1..=u64::from(u32::MAX)).contains(&count) => self.settings.push(("concurrency", count)),
                 _ => wants(key, value.as_ref(), "how many may run at once, at least 1: `concurrency = 4`", mistakes),
             },
-            (_, _) => mistakes.at(key, format!("`#[walker]` has no option `{key}`: use {KNOWN}")),
+            (name, value) => self.set_limit(key, name, value.as_ref(), mistakes),
+        }
+    }
+
+    /// Limits that are sizes or numbers.
+    fn set_limit(&mut self, key: &Ident, name: &str, value: Option<&Expr>, mistakes: &mut Mistakes) {
+        let size = SIZE_LIMITS.into_iter().find(|(option, _)| *option == name);
+        let count = COUNT_LIMITS.into_iter().find(|option| *option == name);
+        match (size, count) {
+            (Some((_, setting)), _) => match text(value).and_then(|text| quantity(&text, &SIZES)) {
+                Some(bytes) => self.settings.push((setting, bytes)),
+                None => {
+                    let what = format!("a size in quotes, in `KiB`, `MiB` or `GiB`: `{name} = \"64MiB\"`");
+                    wants(key, value, &what, mistakes);
+                }
+            },
+            (None, Some(setting)) => match value.and_then(number) {
+                Some(most) => self.settings.push((setting, most)),
+                None => wants(key, value, &format!("a number: `{name} = 10`"), mistakes),
+            },
+            (None, None) => mistakes.at(key, format!("`#[walker]` has no option `{key}`: use {KNOWN}")),
         }
     }
 }
 
 /// Options whose value is how many.
-const COUNTS: [&str; 3] = ["reports", "host_calls", "spawns"];
+const COUNT_LIMITS: [&str; 8] =
+    ["reports", "host_calls", "spawns", "spawn_depth", "call_depth", "handles", "table_elements", "core_instances"];
+/// Options whose value is how large, and what hosts call them.
+const SIZE_LIMITS: [(&str, &str); 8] = [
+    ("memory", "memory_bytes"),
+    ("log", "log_bytes"),
+    ("log_bytes_per_second", "log_bytes_per_second"),
+    ("report_bytes", "report_bytes"),
+    ("fields_bytes", "fields_bytes"),
+    ("custom_bytes", "custom_bytes"),
+    ("host_call_bytes", "host_call_bytes"),
+    ("stack_bytes", "stack_bytes"),
+];
 const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const SIZES: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 

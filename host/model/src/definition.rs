@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::schema::{self, MAX_PATTERNS, MAX_SCHEMA_BYTES};
-use crate::{Json, Limits, is_name};
+use crate::{Json, Limits, Settings, is_name};
 
 /// More fields than any walker has; keeps checking one invocation cheap.
 pub const MAX_FIELDS: usize = 256;
@@ -48,45 +48,6 @@ pub struct Field {
     pub doc: String,
 }
 
-/// What a walker's author may ask for. All optional; a key that this host does not know is refused at upload.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// The wall-clock limit, in milliseconds; only ever lowers the host's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout_ms: Option<u64>,
-    /// The fuel limit; only ever lowers the host's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fuel: Option<u64>,
-    /// The memory limit, in bytes; only ever lowers the host's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_bytes: Option<u64>,
-    /// How often it is tried again after it failed; async walkers only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retries: Option<u32>,
-    /// How long to wait before the first retry, in milliseconds; twice as long before each further one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub backoff_ms: Option<u64>,
-    /// The longest wait before a retry, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_backoff_ms: Option<u64>,
-    /// How many of this walker of one tenant may run at once, on all hosts together; the others wait.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<u32>,
-    /// How many values it may report; only ever lowers the host's limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reports: Option<u64>,
-    /// What is kept of its output, in bytes; only ever lowers the host's limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log_bytes: Option<u64>,
-    /// How often it may ask the host for something; only ever lowers the host's limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host_calls: Option<u64>,
-    /// How many walkers it may spawn; only ever lowers the host's limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub spawns: Option<u64>,
-}
-
 /// More retries than anything succeeds after.
 pub const MAX_RETRIES: u32 = 100;
 /// The longest wait before a retry: a day.
@@ -119,19 +80,7 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Json>, D::Error>
 impl Definition {
     /// The limits for a run of this walker for a tenant with these limits.
     pub fn limits(&self, tenant: Limits) -> Limits {
-        let lower = |asked: Option<u64>, tenant: u64| asked.map_or(tenant, |asked| asked.min(tenant));
-        // How many run at once, and how often, is the queue's to count.
-        let Settings { timeout_ms, fuel, memory_bytes, reports, log_bytes, host_calls, spawns, .. } = self.settings;
-        Limits {
-            time_ms: lower(timeout_ms, tenant.time_ms),
-            fuel: lower(fuel, tenant.fuel),
-            memory_bytes: lower(memory_bytes, tenant.memory_bytes),
-            reports: lower(reports, tenant.reports),
-            log_bytes: lower(log_bytes, tenant.log_bytes),
-            host_calls: lower(host_calls, tenant.host_calls),
-            spawns: lower(spawns, tenant.spawns),
-            ..tenant
-        }
+        self.settings.limits.below(tenant)
     }
 
     /// Whether and how it is tried again after it failed.
@@ -379,14 +328,6 @@ mod tests {
         check(None);
         check(Some(Json::null()));
         check(Some(Json::of(&1)));
-    }
-
-    #[test]
-    fn a_definition_lowers_limits_but_never_raises_them() {
-        let mut lower = definition("a");
-        lower.settings = Settings { timeout_ms: Some(5), fuel: Some(u64::MAX), spawns: Some(0), ..Settings::default() };
-        let tenant = Limits::default();
-        assert_eq!(lower.limits(tenant), Limits { time_ms: 5, spawns: 0, ..tenant });
     }
 
     #[test]

@@ -14,17 +14,17 @@ mod priority;
 mod quotas;
 mod schedule;
 pub mod schema;
+mod settings;
 mod status;
 
-pub use definition::{
-    Definition, Field, InvalidDefinition, MAX_BACKOFF_MS, MAX_FIELDS, MAX_RETRIES, Retries, Settings,
-};
+pub use definition::{Definition, Field, InvalidDefinition, MAX_BACKOFF_MS, MAX_FIELDS, MAX_RETRIES, Retries};
 pub use failure::{Code, Failure, Frame};
 pub use id::{InvalidId, NodeId, TenantId, WalkerId, is_name};
 pub use json::{InvalidJson, Json};
-pub use limits::{Limit, Limits, Usage};
+pub use limits::{Limit, Limits, LowerLimits, Usage};
 pub use outcome::{Ended, Outcome};
 pub use priority::Priority;
 pub use quotas::{Quotas, SetQuotas};
 pub use schedule::{Schedule, micros};
+pub use settings::Settings;
 pub use status::Status;

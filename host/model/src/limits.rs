@@ -72,6 +72,32 @@ macro_rules! limits {
             }
         }
 
+        /// Limits that somebody lowers; `None` leaves one as it is.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct LowerLimits {
+            $( #[doc = $doc] pub $name: Option<u64>, )*
+        }
+
+        impl LowerLimits {
+            /// These limits, but for what is lower here.
+            pub fn below(&self, limits: Limits) -> Limits {
+                Limits { $( $name: self.$name.map_or(limits.$name, |asked| asked.min(limits.$name)), )* }
+            }
+
+            /// What is lowered, by name.
+            pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$( (stringify!($name), self.$name), )*].into_iter().filter_map(|(name, asked)| Some((name, asked?)))
+            }
+
+            /// The limit of this name, to be lowered.
+            pub fn get_mut(&mut self, name: &str) -> Option<&mut Option<u64>> {
+                match name {
+                    $( stringify!($name) => Some(&mut self.$name), )*
+                    _ => None,
+                }
+            }
+        }
+
         /// What a run used up, beside its limits.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
         #[serde(default)]

@@ -170,16 +170,14 @@ async fn spawning_ends_by_number_by_depth_and_by_the_tenants_walkers() {
     let view = client.run("modest", &json!({})).await;
     let message = "a run may spawn 3 walkers; spawn fewer, or have limit spawns raised";
     assert_eq!(view["schedule"]["reports"], json!([{"spawned": 3, "code": "limit.spawns", "message": message}]));
-    let limits = &view["run"]["limits"];
-    for (name, expect) in [
-        ("time_ms", 5_000),
-        ("memory_peak_bytes", 16 << 20),
-        ("log_bytes", 1 << 10),
-        ("reports", 2),
-        ("host_calls", 50),
-    ] {
-        assert_eq!(limits[name], expect, "{name}: {view}");
-    }
+    let limits = json!({
+        "fuel": 1_000_000_000, "time_ms": 5_000, "memory_peak_bytes": 16 << 20, "table_elements": 10_000, "reports": 2,
+        "report_bytes": 3 << 10, "fields_bytes": 4 << 10, "custom_bytes": 1 << 10, "log_bytes": 1 << 10,
+        "log_bytes_per_second": 2 << 10, "host_calls": 50, "host_call_bytes": 64 << 10, "handles": 60, "spawns": 3,
+        "spawn_depth": 4, "call_depth": 5, "stack_bytes": 512 << 10, "core_instances": 40,
+    });
+    assert_eq!(view["run"]["limits"], limits, "each is lowered: {view}");
+    below_limits(&view);
     assert_eq!(view["run"]["usage"]["spawns"], 3, "{view}");
 
     // A cycle ends at its depth.

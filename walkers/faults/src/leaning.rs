@@ -193,16 +193,27 @@ impl SpawnsItself {
     }
 }
 
-/// Lowers its own limits; spawns until it is refused, and goes on.
+/// Lowers each of its limits; spawns until it is refused, and goes on.
 #[walker(
     async,
     timeout = "5s",
     memory = "16MiB",
     fuel = 1_000_000_000,
     log = "1KiB",
+    log_bytes_per_second = "2KiB",
     reports = 2,
+    report_bytes = "3KiB",
+    fields_bytes = "4KiB",
+    custom_bytes = "1KiB",
     host_calls = 50,
-    spawns = 3
+    host_call_bytes = "64KiB",
+    spawns = 3,
+    spawn_depth = 4,
+    call_depth = 5,
+    handles = 60,
+    table_elements = 10_000,
+    stack_bytes = "512KiB",
+    core_instances = 40
 )]
 struct Modest {}
 

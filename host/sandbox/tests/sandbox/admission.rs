@@ -35,7 +35,7 @@ fn admits_and_describes() {
     assert_eq!(definition.name, "test");
     assert!(definition.is_async && !definition.is_public);
     assert_eq!(definition.enters, ["Root"]);
-    assert_eq!(definition.settings.timeout_ms, Some(5));
+    assert_eq!(definition.settings.limits.time_ms, Some(5));
     assert_eq!(admitted.fingerprint, SANDBOX.fingerprint());
 }
 
