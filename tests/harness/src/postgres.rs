@@ -51,6 +51,11 @@ impl Cluster {
         format!("postgres://postgres@/{name}?host={}", self.socket_dir.display())
     }
 
+    /// One of Postgres' own programs for its clients, such as `pg_dump`.
+    pub fn program(name: &str) -> Command {
+        Command::new(binaries().join(name))
+    }
+
     fn launch() -> Self {
         let place = initialize("");
         let mut keeper = place
