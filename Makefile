@@ -49,7 +49,7 @@ test: check walkers ## everything that must hold before a change lands
 	@echo '==> testing' >&2
 	@cargo test --release --locked --workspace
 
-chaos: walkers ## 300 kills of hosts and Postgres under load; CHAOS_SEED repeats a run
+chaos: walkers ## 300 kills of hosts and Postgres under load; CHAOS_SEED repeats a run, CHAOS_BESIDE=program adds hosts of another version
 	@target/release/walker-chaos
 
 bench: walkers ## speed, as ratios to bare wasmtime and bare Postgres

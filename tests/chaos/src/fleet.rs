@@ -1,5 +1,6 @@
 //! Several hosts on one Postgres, each behind a proxy of its own; any of them, or Postgres itself, may die.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -57,17 +58,20 @@ pub(crate) struct Seat {
 }
 
 impl Fleet {
-    /// Starts Postgres and `hosts` hosts, the example modules published.
-    pub async fn start(name: &str, hosts: usize, args: &[&str]) -> Self {
+    /// Starts Postgres and `hosts` hosts, the example modules published. Every second host, and the first, is one of `beside` if
+    /// that is another program.
+    pub async fn start(name: &str, hosts: usize, args: &[&str], beside: Option<&Path>) -> Self {
         let server = Server::start(name).await;
         let socket_config = server.config(DATABASE);
         let (admin, connection) = server.config("postgres").connect(NoTls).await.unwrap();
         tokio::spawn(connection);
         admin.batch_execute(&format!("create database {DATABASE}")).await.unwrap();
         let mut seats = Vec::new();
-        for _ in 0..hosts {
+        for at in 0..hosts {
             let proxy = Proxy::start(&server.socket_dir()).await;
             let options = Options {
+                // The first has made the schema when others bring it up to date.
+                binary: beside.filter(|_| at % 2 == 0).map(Path::to_owned),
                 database_url: Some(server.url(DATABASE, proxy.address.port())),
                 args: args.iter().map(|&arg| arg.to_owned()).collect(),
                 expected_log: EXPECTED_LOG.to_vec(),

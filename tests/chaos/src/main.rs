@@ -1,4 +1,5 @@
-//! `make chaos`: the long run, 300 kills or as many as the one argument says. `CHAOS_SEED` repeats one.
+//! `make chaos`: the long run, 300 kills or as many as the one argument says. `CHAOS_SEED` repeats one;
+//! with `CHAOS_BESIDE` some of the hosts are of another program, such as that of the version before.
 
 use walker_chaos::{Plan, run};
 

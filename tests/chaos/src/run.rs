@@ -1,5 +1,6 @@
 //! A run: load, faults by lot, quiet times in which the dead must be buried, and the verdict.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::verdict::{Verdict, judge};
 use crate::{Ledger, load, stranded};
 
 /// How much goes wrong.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// Decides every fault and every post; only time differs between runs.
     pub seed: u64,
@@ -23,14 +24,16 @@ pub struct Plan {
     pub hosts: usize,
     /// Callers.
     pub callers: u64,
+    /// The program of some of the hosts, such as that of the version before.
+    pub beside: Option<PathBuf>,
 }
 
 impl Plan {
-    /// So many kills, with the seed of `CHAOS_SEED` or a new one.
+    /// So many kills, with the seed of `CHAOS_SEED` or a new one, and hosts of `CHAOS_BESIDE` among those of this build.
     pub fn with_kills(kills: usize) -> Self {
         let given = std::env::var("CHAOS_SEED").ok();
         let seed = given.map_or_else(rand::random, |seed| seed.parse().expect("CHAOS_SEED is a number"));
-        Self { seed, kills, hosts: 3, callers: 6 }
+        Self { seed, kills, hosts: 3, callers: 6, beside: std::env::var_os("CHAOS_BESIDE").map(PathBuf::from) }
     }
 }
 
@@ -48,7 +51,8 @@ pub async fn run(plan: Plan) {
     println!("CHAOS_SEED={} runs this again: {plan:?}", plan.seed);
     let began = Instant::now();
     let mut dice = StdRng::seed_from_u64(plan.seed);
-    let fleet = Arc::new(Fleet::start("chaos", plan.hosts, &["--grace", "1s", "--slots", SLOTS]).await);
+    let args = ["--grace", "1s", "--slots", SLOTS];
+    let fleet = Arc::new(Fleet::start("chaos", plan.hosts, &args, plan.beside.as_deref()).await);
     let ledger = Arc::new(Ledger::default());
     let (stop, stopped) = watch::channel(false);
     let (stranded, mut seen) = watch::channel(0);

@@ -23,6 +23,8 @@ const STOP: Duration = Duration::from_secs(60);
 /// How to start a host.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// The program; the one that the same build made when `None`.
+    pub binary: Option<PathBuf>,
     /// The database; the host's embedded one when `None`.
     pub database_url: Option<String>,
     /// Further arguments of `walker serve`.
@@ -86,7 +88,8 @@ impl Host {
     async fn try_start_in(data_dir: Arc<DataDir>, options: Options) -> Result<Self, String> {
         let config = data_dir.folder().join("walker.toml");
         std::fs::write(&config, &options.config).unwrap();
-        let mut command = Command::new(binary());
+        let binary = options.binary.clone().unwrap_or_else(binary);
+        let mut command = Command::new(&binary);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--config"])
             .arg(&config)
@@ -102,7 +105,7 @@ impl Host {
             command.env("DATABASE_URL", url);
         }
         let mut child = command.spawn().unwrap_or_else(|error| {
-            panic!("{}: {error}; `make build` builds it", binary().display());
+            panic!("{}: {error}; `make build` builds it", binary.display());
         });
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let stderr = BufReader::new(child.stderr.take().unwrap());
