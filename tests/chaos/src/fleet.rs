@@ -17,7 +17,7 @@ const RESTART: Duration = Duration::from_secs(60);
 const SETTLES: Duration = Duration::from_secs(7);
 
 /// What hosts may complain of when others die and connections end.
-pub const EXPECTED_LOG: [&str; 13] = [
+pub const EXPECTED_LOG: [&str; 14] = [
     "deadpool.postgres",
     "database",
     "lease",
@@ -31,6 +31,7 @@ pub const EXPECTED_LOG: [&str; 13] = [
     "could not hand back",
     "still under way",
     LOST,
+    NEWER,
 ];
 
 /// Several hosts on one Postgres.
@@ -44,6 +45,9 @@ pub struct Fleet {
 
 /// What may be lost: a cancel is put on record after it was answered.
 const LOST: &str = "is not on record";
+
+/// What hosts of another version say of a schema that is newer than they are, before they go on with it.
+const NEWER: &str = "is missing from the filesystem";
 
 /// One host's place.
 pub(crate) struct Seat {
@@ -265,7 +269,8 @@ impl Seat {
 
     fn keep_errors(&self, log: Vec<String>) {
         let is_error = |line: &String| line.contains(r#""level":"ERROR""#) || line.contains("panicked");
-        let errors = log.into_iter().filter(|line| is_error(line) && !line.contains(LOST));
+        let errors =
+            log.into_iter().filter(|line| is_error(line) && ![LOST, NEWER].iter().any(|known| line.contains(known)));
         self.errors.lock().unwrap().extend(errors);
     }
 }

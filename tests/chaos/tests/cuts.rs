@@ -18,11 +18,14 @@ const STATEMENTS: [&str; 6] = [
     "could not look for waiting walkers",
 ];
 
+/// Walkers cancelled at once: whether one of them meets the cut is chance.
+const CANCELS: usize = 4;
+
 /// More at once than a host has slots: some walkers are stored as claimed, others wait and are claimed by either host, so
 /// that every statement of a walker's life crosses a proxy.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_cut_at_every_point_lose_and_double_nothing() {
-    let fleet = Fleet::start("cuts", 2, &["--slots", "1"]).await;
+    let fleet = Fleet::start("cuts", 2, &["--slots", "1"], None).await;
     let ledger = Ledger::default();
     let mut cuts = 0;
     for (way, bytes, step) in STEPS {
@@ -54,15 +57,10 @@ async fn cut(fleet: &Fleet, ledger: &Ledger, number: usize, way: Way, after: usi
     while fleet.proxy(at).fuses_blown() == blown {
         let known = (number * 1_000 + asked) as u64;
         asked += 1;
-        let kinds = [
-            Kind::Short,
-            Kind::Short,
-            Kind::Short,
-            Kind::FailsFirst,
-            Kind::Cancelled(20),
-            Kind::Batch(known),
-            Kind::Keyed(known),
-        ];
-        join_all(kinds.map(|kind| post(fleet, at, kind, ledger))).await;
+        let kinds = [Kind::Short, Kind::Short, Kind::Short, Kind::FailsFirst, Kind::Batch(known), Kind::Keyed(known)];
+        // A cancel is asked of the host after the one that accepted the walker.
+        let cancels = [Kind::Cancelled(20); CANCELS];
+        let all = kinds.map(|kind| (at, kind)).into_iter().chain(cancels.map(|kind| (at + 1, kind)));
+        join_all(all.map(|(at, kind)| post(fleet, at, kind, ledger))).await;
     }
 }
