@@ -328,7 +328,7 @@ mod tests {
             .map(|at| {
                 let others = (0..20).filter(|other| *other != at);
                 let others: Vec<Value> = others.map(|other| json!({"$ref": format!("#/$defs/m{other}")})).collect();
-                (format!("m{at}"), json!({"anyOf": others}))
+                (format!("m{at}"), json!({"allOf": others}))
             })
             .collect();
         let words = format!("[{}1]", "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",".repeat(20_000));
