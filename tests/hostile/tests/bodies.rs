@@ -10,9 +10,10 @@ use crate::wire::{Wire, head};
 const BODY: usize = 7 << 20;
 /// Together some 450 MB.
 const CONNECTIONS: usize = 64;
-/// Of 64 MiB one tenant may hold two thirds.
 const CONFIG: &str = "bodies_memory_bytes = '64MiB'\ntransfer_timeout = '10m'\n[limits]\nfields_bytes = '8MiB'";
-const FIT: usize = 6;
+/// Of 64 MiB one tenant may hold two thirds: six bodies. Of one more so little may be missing when there is no room for it that the
+/// host takes the rest before it says so.
+const FIT: usize = 7;
 
 /// What a process has of memory, in bytes.
 fn resident(host: &Host) -> usize {
@@ -24,16 +25,7 @@ fn resident(host: &Host) -> usize {
 async fn one_byte_short(host: &Host, request: &str) -> Wire {
     let mut wire = Wire::to(host).await;
     wire.send(head(&host.client, request, &format!("content-length: {BODY}\r\n\r\n"))).await;
-    let piece = vec![b' '; 64 << 10];
-    let mut left = BODY - 1;
-    while left > 0 {
-        let bytes = left.min(piece.len());
-        // A host that has had enough takes no more.
-        if wire.try_send(&piece[..bytes]).await.is_err() {
-            break;
-        }
-        left -= bytes;
-    }
+    wire.send_until_answered(&vec![b' '; BODY - 1]).await;
     wire
 }
 

@@ -41,6 +41,16 @@ impl Wire {
         self.0.flush().await
     }
 
+    /// Sends to a host that may have had enough and says so: then the rest stays unsent.
+    pub(crate) async fn send_until_answered(&mut self, bytes: &[u8]) {
+        let (mut answers, mut requests) = self.0.split();
+        let mut byte = [0];
+        tokio::select! {
+            _ = answers.peek(&mut byte) => {}
+            _ = requests.write_all(bytes) => {}
+        }
+    }
+
     /// Whether something can be read, if only the end.
     pub(crate) async fn has_answered(&self) -> bool {
         let mut byte = [0];
