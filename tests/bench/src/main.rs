@@ -83,7 +83,7 @@ const QUICK: Plan = Plan {
     lives: volume::QUICK,
     cancels: 20,
     waiting: 20_000,
-    pending: 50_000,
+    pending: 200_000,
 };
 
 /// What can be measured alone.
