@@ -3,6 +3,7 @@
 //! The pool hands stacks on as they are, so that walkers which recurse would leave a megabyte in each of hundreds. Letting the engine
 //! wipe every stack costs a system call a run, and half of the runs a second on four threads. Here only those pay that went deep.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
 
@@ -15,12 +16,10 @@ pub(crate) const KEPT_BYTES: usize = 64 << 10;
 /// How much of the first page beyond that is looked at. Frames of a recursion are smaller.
 const LOOK_BYTES: usize = 1 << 10;
 const PAGE_BYTES: usize = 4 << 10;
-/// Fibers lie farther than this from the stacks of threads.
-const NEAR_BYTES: usize = 64 << 20;
 
 thread_local! {
-    /// Lies beside the thread's own stack.
-    static BESIDE: u8 = const { 0 };
+    /// Where the thread's own stack lies; a fiber's may begin right where it ends.
+    static OWN_STACK: Range<usize> = own_stack();
 }
 
 /// Follows one run in and out of its guest.
@@ -43,7 +42,7 @@ impl DeepStack {
             CallHook::ReturningFromWasm => {
                 self.calls = self.calls.saturating_sub(1);
                 // Further in, the guest that called the host is still on the stack.
-                if self.calls == 0 && !is_on_threads_stack(self.guest_bytes) {
+                if self.calls == 0 && !is_on_threads_stack(frame()) {
                     return Some((KEPT_BYTES + give_back(self.guest_bytes)) as u64);
                 }
             }
@@ -53,10 +52,27 @@ impl DeepStack {
     }
 }
 
-/// Whether the caller's frame lies on the stack of its thread, of which nobody knows here how far it reaches.
-fn is_on_threads_stack(guest_bytes: usize) -> bool {
-    let beside = BESIDE.with(|beside| ptr::from_ref(beside).addr());
-    beside.abs_diff(frame()) <= guest_bytes.saturating_add(NEAR_BYTES)
+/// Whether that frame lies on the stack of its thread, of which nobody knows here how much is in use.
+fn is_on_threads_stack(frame: usize) -> bool {
+    OWN_STACK.with(|own| own.contains(&frame))
+}
+
+/// All of the address space if it cannot be told.
+#[allow(unsafe_code, reason = "only the C library tells where a thread's stack lies")]
+fn own_stack() -> Range<usize> {
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    // SAFETY: a valid place for what is asked.
+    if unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) } != 0 {
+        return 0..usize::MAX;
+    }
+    let (mut start, mut bytes) = (ptr::null_mut(), 0);
+    // SAFETY: the call above has set the attributes, which are read and given back once.
+    let told = unsafe {
+        let told = libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut start, &raw mut bytes);
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        told
+    };
+    if told == 0 { start.addr()..start.addr().saturating_add(bytes) } else { 0..usize::MAX }
 }
 
 /// About where the caller's frame is.
@@ -145,13 +161,29 @@ mod tests {
             dig(GUEST_BYTES);
             let before = used(deep.clone());
             let told = give_back(GUEST_BYTES) / PAGE_BYTES;
-            (before, told, used(deep.clone()), deep.len() / PAGE_BYTES, is_on_threads_stack(GUEST_BYTES))
+            (before, told, used(deep.clone()), deep.len() / PAGE_BYTES)
         });
-        let (before, told, after, pages, is_on_threads_stack) = thread.unwrap().join().unwrap();
+        let (before, told, after, pages) = thread.unwrap().join().unwrap();
         assert!(before > pages * 9 / 10, "{before} of {pages}");
         assert!(told >= before && told <= pages + 4, "{told} told of {before}");
         // Its first page begins where another frame did.
         assert!(after <= 1, "{after} of {pages} are left");
-        assert!(is_on_threads_stack);
+    }
+
+    /// The system lays a pool of fibers right beside the stack of a thread, if that is where there is room.
+    #[test]
+    fn a_fibers_stack_may_lie_right_beside_the_threads() {
+        const STACK_BYTES: usize = 8 << 20;
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(|| {
+            let own = OWN_STACK.with(Range::clone);
+            let beside = [own.start - 1, own.end].map(is_on_threads_stack);
+            (own, frame(), is_on_threads_stack(frame()), beside)
+        });
+        let (own, frame, its_own, beside) = thread.unwrap().join().unwrap();
+        assert!(own.len().abs_diff(STACK_BYTES) <= STACK_BYTES / 8, "{} bytes", own.len());
+        assert!(own.contains(&frame) && its_own);
+        assert_eq!(beside, [false, false]);
+        // This one's is another.
+        assert!(!is_on_threads_stack(frame) && is_on_threads_stack(super::frame()));
     }
 }

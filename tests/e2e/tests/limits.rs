@@ -99,6 +99,7 @@ async fn each_limit_is_told_by_name_and_number() {
         let free = client.run(walker, fields).await;
         assert_eq!(free["schedule"]["status"], "completed", "{free}");
         let used = free["run"]["usage"][name].as_u64().unwrap();
+        assert!(used > 0, "{free}");
         for (allowed, ends) in [(used, "completed"), (used - 1, "failed")] {
             patch(&host, "default", json!({name: allowed})).await.expect(200);
             let view = client.run(walker, fields).await;
