@@ -1,4 +1,5 @@
-//! Who asks, and from where: set around each request, and read where a change is put on record or a problem names its request.
+//! Who asks, for what, and from where: set around each request, and read where a change is put on record, a problem names its
+//! request, or a line of the log does.
 //!
 //! Beside the call, not in it: whoever changes something on the way need not know who asked. Outside of a request it is
 //! the host itself.
@@ -6,6 +7,7 @@
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
+use axum::http::Method;
 use uuid::Uuid;
 
 tokio::task_local! {
@@ -13,9 +15,21 @@ tokio::task_local! {
 }
 
 struct Asking {
-    request_id: String,
-    address: Option<IpAddr>,
+    asked: Asked,
     who: OnceLock<Who>,
+}
+
+/// What is known of a request before anybody looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) request_id: String,
+    pub(crate) method: Method,
+    /// The template of its path.
+    pub(crate) route: String,
+    /// The trace that its caller is part of.
+    pub(crate) trace_id: Option<String>,
+    /// Where it came from.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// Who changes something.
@@ -51,14 +65,19 @@ impl Who {
     }
 }
 
-/// Answers a request that came from there.
-pub(crate) async fn asked<T>(request_id: String, address: Option<IpAddr>, answer: impl Future<Output = T>) -> T {
-    ASKING.scope(Asking { request_id, address, who: OnceLock::new() }, answer).await
+/// Answers a request.
+pub(crate) async fn answer<T>(asked: Asked, answer: impl Future<Output = T>) -> T {
+    ASKING.scope(Asking { asked, who: OnceLock::new() }, answer).await
+}
+
+/// Shows what this task was asked; `None` outside of a request.
+pub(crate) fn with_asked<T>(look: impl FnOnce(&Asked) -> T) -> Option<T> {
+    ASKING.try_with(|asking| look(&asking.asked)).ok()
 }
 
 /// The id of the request that this task answers; empty outside of one.
 pub(crate) fn request_id() -> String {
-    ASKING.try_with(|asking| asking.request_id.clone()).unwrap_or_default()
+    with_asked(|asked| asked.request_id.clone()).unwrap_or_default()
 }
 
 /// It is known who asks.
@@ -71,8 +90,8 @@ pub(crate) fn is(who: Who) {
 pub(crate) fn current() -> Author {
     let asking = ASKING.try_with(|asking| Author {
         who: asking.who.get().copied().unwrap_or(Who::Host),
-        address: asking.address,
-        request_id: Some(asking.request_id.clone()),
+        address: asking.asked.address,
+        request_id: Some(asking.asked.request_id.clone()),
     });
     asking.unwrap_or(Author { who: Who::Host, address: None, request_id: None })
 }
@@ -87,12 +106,15 @@ mod tests {
         assert_eq!(current(), host);
         let address = Some(IpAddr::from([192, 0, 2, 1]));
         let key = Who::Key(Uuid::now_v7());
-        let author = asked("mine".into(), address, async {
+        let asked =
+            Asked { request_id: "mine".into(), method: Method::GET, route: "/".into(), trace_id: None, address };
+        let author = answer(asked.clone(), async {
             is(key);
             is(Who::Operator);
-            (request_id(), current())
+            (request_id(), current(), with_asked(Asked::clone))
         });
-        assert_eq!(author.await, ("mine".into(), Author { who: key, address, request_id: Some("mine".into()) }));
+        let expect = Author { who: key, address, request_id: Some("mine".into()) };
+        assert_eq!(author.await, ("mine".into(), expect, Some(asked)));
         assert_eq!(request_id(), "");
         assert_eq!(current(), host);
     }

@@ -1,19 +1,18 @@
-//! Around every request: its id, one span, one line in the log.
+//! Around every request: its id, what log lines say of it, one line of its own.
 //!
 //! Logs no headers and no queries: they may hold tokens.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use tracing::field::Empty;
-use tracing::{Instrument, Level};
+use tracing::Level;
 
 use super::client_address::client_address;
 use super::request_id::{self, X_REQUEST_ID};
 use super::views::to_micros;
-use crate::author;
+use crate::author::{self, Asked};
 use crate::config::Proxies;
 
 /// The target of access lines, to be filtered by.
@@ -26,32 +25,36 @@ pub(super) async fn observe(
     answer: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     let started = Instant::now();
-    let request_id = request_id::of(request.headers());
-    // The template, not the path: it holds ids, and would make every line its own kind.
-    let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
-    let method = request.method().clone();
-    let span = tracing::info_span!("request", request_id, %method, route, trace_id = Empty);
-    if let Some(trace_id) = trace_id(request.headers()) {
-        span.record("trace_id", trace_id);
-    }
-    let address = client_address(request.extensions(), request.headers(), proxies);
-    let answer = author::asked(request_id.clone(), address, answer(request));
-    let mut response = answer.instrument(span.clone()).await;
+    let headers = request.headers();
+    let asked = Asked {
+        request_id: request_id::of(headers),
+        method: request.method().clone(),
+        // The template, not the path: it holds ids, and would make every line its own kind.
+        route: request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned(),
+        trace_id: trace_id(headers).map(str::to_owned),
+        address: client_address(request.extensions(), headers, proxies),
+    };
+    let answer = answer(request);
+    author::answer(asked, async move {
+        let mut response = answer.await;
+        author::with_asked(|asked| log(asked, response.status(), started.elapsed()));
+        // Made of characters that fit a header, here or by the caller.
+        if let Ok(value) = HeaderValue::try_from(author::request_id()) {
+            response.headers_mut().insert(X_REQUEST_ID, value);
+        }
+        response
+    })
+    .await
+}
 
-    let status = response.status().as_u16();
-    let ms = to_micros(started.elapsed().as_secs_f64() * 1e3);
-    let _in_span = span.enter();
-    // Twenty thousand lines a second are nobody's reading; who wants them sets `info,walker_server::access=debug`.
+/// Twenty thousand lines a second are nobody's reading; who wants them sets `info,walker_server::access=debug`.
+fn log(Asked { method, route, .. }: &Asked, status: StatusCode, took: Duration) {
+    let (status, ms) = (status.as_u16(), to_micros(took.as_secs_f64() * 1e3));
     if status >= 500 {
         tracing::event!(target: ACCESS, Level::INFO, status, ms, "{method} {route} {status}");
     } else {
         tracing::event!(target: ACCESS, Level::DEBUG, status, ms, "{method} {route} {status}");
     }
-    // Made of characters that fit a header, here or by the caller.
-    if let Ok(value) = HeaderValue::try_from(request_id) {
-        response.headers_mut().insert(X_REQUEST_ID, value);
-    }
-    response
 }
 
 /// The trace that the caller is part of, by W3C trace context: `00-<32 hex digits>-…`.
