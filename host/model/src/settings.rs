@@ -3,12 +3,15 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Limits, LowerLimits};
 
-/// What a walker's author may ask for. All optional; a name that this host does not know is refused at upload.
+/// What a walker's author may ask for. All optional.
+///
+/// A name that this host does not know is refused where an author asks ([`asked`](Settings::asked)). Reading what is stored
+/// passes over it: a newer host, which knows it, may have taken it in, and this one runs the walker as it can.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Limits of its runs, each by its own name but for `time_ms`, which is `timeout_ms` here. They only ever lower the host's.
@@ -44,6 +47,16 @@ fn said(limit: &'static str) -> &'static str {
 }
 
 impl Settings {
+    /// What an author asks for, written as an object.
+    ///
+    /// # Errors
+    /// When it is no object of settings, or names one twice or one that this host does not know.
+    pub fn asked(text: &str) -> Result<Self, serde_json::Error> {
+        let mut from = serde_json::Deserializer::from_str(text);
+        let settings = from.deserialize_map(Reader { unknown: Unknown::Refused })?;
+        from.end().map(|()| settings)
+    }
+
     fn set(&mut self, name: &str, asked: Option<u64>) -> Result<(), String> {
         let few = |asked: Option<u64>| {
             let few = asked.map(u32::try_from).transpose();
@@ -78,11 +91,20 @@ impl Serialize for Settings {
 
 impl<'de> Deserialize<'de> for Settings {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_map(Reader)
+        from.deserialize_map(Reader { unknown: Unknown::PassedOver })
     }
 }
 
-struct Reader;
+/// What becomes of names that this host does not know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    Refused,
+    PassedOver,
+}
+
+struct Reader {
+    unknown: Unknown,
+}
 
 impl<'de> Visitor<'de> for Reader {
     type Value = Settings;
@@ -96,7 +118,11 @@ impl<'de> Visitor<'de> for Reader {
         while let Some(name) = map.next_key::<String>()? {
             // Before its value, which may be anything.
             if !names().any(|known| known == name) {
-                return Err(M::Error::custom(unknown(&name)));
+                if self.unknown == Unknown::Refused {
+                    return Err(M::Error::custom(unknown(&name)));
+                }
+                map.next_value::<IgnoredAny>()?;
+                continue;
             }
             settings.set(&name, map.next_value()?).map_err(M::Error::custom)?;
             if seen.contains(&name) {
@@ -119,7 +145,7 @@ mod tests {
             let usual = tenant.get(limit.name).expect("it is one");
             for (asked, expect) in [(0, 0), (usual - 1, usual - 1), (u64::MAX, usual)] {
                 let text = format!(r#"{{"{}":{asked}}}"#, said(limit.name));
-                let settings: Settings = serde_json::from_str(&text).expect("reads");
+                let settings = Settings::asked(&text).expect("reads");
                 assert_eq!(serde_json::to_string(&settings).expect("serialises"), text);
                 let mut lowered = tenant;
                 *lowered.get_mut(limit.name).expect("it is one") = expect;
@@ -135,11 +161,22 @@ mod tests {
             r#"{"timeout_ms":5,"fuel":7,"handles":0}"#,
             r#"{"retries":3,"backoff_ms":1,"max_backoff_ms":2,"concurrency":4}"#,
         ] {
-            let settings: Settings = serde_json::from_str(text).expect(text);
+            let settings = Settings::asked(text).expect(text);
             let stored = serde_json::to_value(settings).expect("serialises");
             assert_eq!(stored, serde_json::from_str::<serde_json::Value>(text).expect("is JSON"));
+            assert_eq!(serde_json::from_value::<Settings>(stored).expect("reads"), settings);
         }
-        assert_eq!(serde_json::from_str::<Settings>(r#"{"fuel":null}"#).expect("reads"), Settings::default());
+        assert_eq!(Settings::asked(r#"{"fuel":null}"#).expect("reads"), Settings::default());
+    }
+
+    #[test]
+    fn what_a_newer_host_stored_is_passed_over() {
+        let stored = r#"{"fuel":7,"colour":{"red":[1]},"feul":8,"colour":null}"#;
+        let settings: Settings = serde_json::from_str(stored).expect("reads");
+        assert_eq!(serde_json::to_string(&settings).expect("serialises"), r#"{"fuel":7}"#);
+        for known in [r#"{"fuel":"much"}"#, r#"{"fuel":1,"fuel":1}"#, "[]"] {
+            assert!(serde_json::from_str::<Settings>(known).is_err(), "{known}");
+        }
     }
 
     #[test]
@@ -153,8 +190,9 @@ mod tests {
             (r#"{"fuel":-1}"#, "expected u64"),
             (r#"{"retries":4294967296}"#, "retries is above 4294967295"),
             ("[]", "expected an object of settings"),
+            ("{} {}", "trailing characters"),
         ] {
-            let said = serde_json::from_str::<Settings>(text).expect_err(text).to_string();
+            let said = Settings::asked(text).expect_err(text).to_string();
             assert!(said.contains(expect), "{said}");
         }
     }

@@ -87,7 +87,7 @@ async fn described(
 
 fn definition(said: guest::Definition) -> Result<Definition, Rejected> {
     let name = said.name;
-    let settings: Settings = serde_json::from_str(&said.settings)
+    let settings = Settings::asked(&said.settings)
         .map_err(|error| Rejected::new(format!("the settings of walker {name} are not known to this host: {error}")))?;
     let fields = said.fields.into_iter().map(|said| field(&name, said)).collect::<Result<_, _>>()?;
     Ok(Definition {

@@ -185,6 +185,27 @@ fn has_said(host: &Host, text: &str) -> bool {
 }
 
 #[tokio::test]
+async fn settings_that_a_newer_host_took_in_are_passed_over() {
+    let newer = scene::host().await;
+    let database_url = newer.options().database_url.clone();
+    let connected = tokio_postgres::connect(database_url.as_ref().unwrap(), tokio_postgres::NoTls).await;
+    let (client, connection) = connected.unwrap();
+    tokio::spawn(connection);
+    let add = "update module_versions set definitions = (
+        select json_agg(jsonb_set(definition, '{settings}', definition->'settings' || '{\"colour\": {\"red\": 1}}'))
+        from jsonb_array_elements(definitions::jsonb) definition)";
+    assert!(client.execute(add, &[]).await.unwrap() > 0);
+    // This one has read none of them yet.
+    let host = Host::start(Options { database_url, ..Options::default() }).await;
+    let client = Client::new(&host.url, newer.client.token());
+    let view = client.run("sample", &json!({})).await;
+    assert_eq!(view["schedule"]["status"], "completed", "{view}");
+    client.get("/modules").await.expect(200);
+    host.stop().await;
+    newer.stop().await;
+}
+
+#[tokio::test]
 async fn nothing_is_compiled_twice_but_what_was_tampered_with() {
     const REFUSED: &str = "is not what this host wrote";
     let mut host = scene::host_with(Options { expected_log: vec![REFUSED], ..Options::default() }).await;
