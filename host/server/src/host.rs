@@ -109,43 +109,35 @@ impl Host {
         let lease = HostLease::register(&store, config.role).await?;
         let waiters = Waiters::default();
         let (cancels, announced) = Cancels::new();
-        let host = Arc::new_cyclic(|host: &std::sync::Weak<Self>| {
-            let start = host.clone();
-            let start = Box::new(move |accepted| {
-                if let Some(host) = start.upgrade() {
-                    host.start_accepted(accepted);
-                }
-            });
-            Self {
-                readers: Readers::start(&store),
-                writers: Writers::start(&store, waiters.clone(), start),
-                identity: Identity::new(store.clone(), config.logins, config.session_lifetime),
-                catalog: Catalog::new(store.clone()),
-                quotas: TenantQuotas::new(store.clone(), config.quotas),
-                requests: Requests::default(),
-                backlog: Backlog::new(store.clone(), lease.clone()),
-                stored: Stored::new(store.clone()),
-                backtraces: Backtraces::new(compiled.clone()),
-                compiled,
-                sandbox,
-                slots: Slots::new(config.slots),
-                memory: Memory::new(config.runs_memory_bytes),
-                bodies: Memory::new(config.bodies_memory_bytes),
-                aside: Aside::new(),
-                lanes: Lanes::new(store.clone()),
-                wake: Wake::default(),
-                store,
-                config,
-                lease,
-                waiters,
-                running: Running::default(),
-                cancels,
-                removals: Removals::default(),
-                walkers,
-                io: Handle::current(),
-                is_stopping: AtomicBool::new(false),
-                tasks: Mutex::default(),
-            }
+        let host = Arc::new(Self {
+            readers: Readers::start(&store),
+            writers: Writers::start(&store, waiters.clone()),
+            identity: Identity::new(store.clone(), config.logins, config.session_lifetime),
+            catalog: Catalog::new(store.clone()),
+            quotas: TenantQuotas::new(store.clone(), config.quotas),
+            requests: Requests::default(),
+            backlog: Backlog::new(store.clone(), lease.clone()),
+            stored: Stored::new(store.clone()),
+            backtraces: Backtraces::new(compiled.clone()),
+            compiled,
+            sandbox,
+            slots: Slots::new(config.slots),
+            memory: Memory::new(config.runs_memory_bytes),
+            bodies: Memory::new(config.bodies_memory_bytes),
+            aside: Aside::new(),
+            lanes: Lanes::new(store.clone()),
+            wake: Wake::default(),
+            store,
+            config,
+            lease,
+            waiters,
+            running: Running::default(),
+            cancels,
+            removals: Removals::default(),
+            walkers,
+            io: Handle::current(),
+            is_stopping: AtomicBool::new(false),
+            tasks: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(host.lease.clone().keep(host.store.clone(), host.backlog.clone()));

@@ -52,12 +52,12 @@ impl Host {
         }
     }
 
-    async fn accept_once(&self, ready: Ready, key: Key) -> Result<Answered<Invoked>, Error> {
-        let id = ready.id();
+    async fn accept_once(self: &Arc<Self>, ready: Ready, key: Key) -> Result<Answered<Invoked>, Error> {
+        let (id, terms) = (ready.id(), ready.terms());
         let (mut place, walkers) = self.place(vec![ready]).await?;
-        let slot = self.slot_in(&mut place).await;
-        let is_queued = slot.is_none();
-        match self.writers.accept_group(Group { key: Some(key), walkers }, slot).await? {
+        let start = self.slot_in(&mut place).await.map(|slot| self.start_in(slot, terms));
+        let is_queued = start.is_none();
+        match self.writers.accept_group(Group { key: Some(key), walkers }, start).await? {
             Grouped::Stored(_) => {
                 if is_queued {
                     self.wait_in(place);

@@ -15,7 +15,7 @@ use crate::aside::LITTLE_BYTES;
 use crate::host::Host;
 use crate::modules::Entry;
 use crate::quotas::{SUSPENDED, StorageFull};
-use crate::runner::Weight;
+use crate::runner::{RunTerms, Weight};
 use crate::store;
 use crate::store::intake::NewWalker;
 use crate::store::lanes::LaneId;
@@ -202,6 +202,11 @@ impl Ready {
     pub(crate) fn id(&self) -> WalkerId {
         WalkerId { name: self.walker.walker.clone(), uuid: self.walker.id }
     }
+
+    /// What its run goes by, if it starts now.
+    fn terms(&self) -> RunTerms {
+        RunTerms { entry: self.entry.clone(), limits: self.limits, weight: self.weight }
+    }
 }
 
 impl Host {
@@ -315,13 +320,13 @@ impl Host {
     }
 
     /// Stores an async walker; returns once that is committed.
-    pub(crate) async fn accept(&self, ready: Ready) -> Result<WalkerId, Error> {
-        let id = ready.id();
+    pub(crate) async fn accept(self: &Arc<Self>, ready: Ready) -> Result<WalkerId, Error> {
+        let (id, terms) = (ready.id(), ready.terms());
         let (mut place, mut walkers) = self.place(vec![ready]).await?;
-        let slot = self.slot_in(&mut place).await;
-        let is_queued = slot.is_none();
+        let start = self.slot_in(&mut place).await.map(|slot| self.start_in(slot, terms));
+        let is_queued = start.is_none();
         let walker = walkers.pop().expect("one was given, and one is placed");
-        self.writers.accept(walker, slot).await?;
+        self.writers.accept(walker, start).await?;
         if is_queued {
             self.wait_in(place);
         }

@@ -7,7 +7,6 @@ use walker_model::TenantId;
 use super::{Error, Ready};
 use crate::host::Host;
 use crate::queue::{Ahead, Coming, Concurrency, Refused, Slot};
-use crate::store::HostId;
 use crate::store::intake::NewWalker;
 use crate::store::lanes::{Lane, LaneId};
 
@@ -38,7 +37,7 @@ impl Host {
     }
 
     /// A slot to start in at once, if there is one here and nobody waits before.
-    pub(super) async fn slot_in(&self, place: &mut Place) -> Option<(HostId, Slot)> {
+    pub(super) async fn slot_in(&self, place: &mut Place) -> Option<Slot> {
         // What is limited is counted among all hosts, which only a claim does.
         if !self.queues(place) || place.limit.is_limited() {
             self.wait_ahead(place);
@@ -47,7 +46,7 @@ impl Host {
         let Lane { tenant, priority, .. } = place.lane;
         let waiting = || self.backlog.waiting(tenant);
         match self.lanes.enter_soon(tenant, priority, &self.slots, waiting).await {
-            Ok(slot) => Some((self.lease.id(), slot)),
+            Ok(slot) => Some(slot),
             Err(ahead) => {
                 place.ahead = Some(ahead);
                 None

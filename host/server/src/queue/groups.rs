@@ -2,18 +2,15 @@
 //!
 //! A group is one row here, so that a refused one is never torn apart to find the culprit.
 
-use std::sync::Arc;
-
 use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
 use super::batch::Rows;
 use super::writers::Start;
-use super::{Accepted, Slot};
 use crate::store::groups::{self, GroupOf};
 use crate::store::intake::NewWalker;
 use crate::store::keys::Key;
-use crate::store::{Error, HostId, Lease, Session};
+use crate::store::{Error, Session};
 
 pub(crate) use crate::store::groups::Grouped;
 
@@ -25,15 +22,13 @@ pub(crate) struct Group {
 }
 
 /// How groups are written.
-pub(super) struct Groups {
-    pub(super) start: Arc<Start>,
-}
+pub(super) struct Groups;
 
 /// A group on its way.
 pub(super) struct GroupRow {
     pub(super) group: Group,
     /// For a group of one.
-    pub(super) slot: Option<(HostId, Slot)>,
+    pub(super) start: Option<Start>,
     pub(super) reply: oneshot::Sender<Result<Grouped, Error>>,
 }
 
@@ -62,19 +57,17 @@ impl Rows for Groups {
             .map(|row| GroupOf {
                 key: row.group.key.as_ref(),
                 walkers: &row.group.walkers,
-                owner: row.slot.as_ref().map(|(host, _)| *host),
+                owner: row.start.as_ref().map(|start| start.owner),
             })
             .collect();
         groups::insert(session, statement, &groups, again).await
     }
 
     fn done(&self, row: GroupRow, written: Result<Grouped, Error>) {
-        // Started whether or not the caller still waits: the row says that this host holds it.
-        if let (Ok(Grouped::Stored(claimed_at)), Some((owner, slot))) = (&written, row.slot)
+        if let (Ok(Grouped::Stored(claimed_at)), Some(start)) = (&written, row.start)
             && let Some(walker) = row.group.walkers.into_iter().next()
         {
-            let lease = Lease { id: walker.id, owner, attempt: 1 };
-            (self.start)(Accepted { walker, lease, claimed_at: *claimed_at, slot });
+            start.stored(walker, *claimed_at);
         }
         drop(row.reply.send(written));
     }

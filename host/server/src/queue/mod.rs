@@ -44,4 +44,4 @@ pub(crate) use strays::{Strays, free_strays};
 pub(crate) use usage::add_up_usage;
 pub(crate) use waiters::Waiters;
 pub(crate) use wake::{Wake, hear, tell};
-pub(crate) use writers::{Accepted, Fenced, Writers};
+pub(crate) use writers::{Accepted, Fenced, Start, Writers};

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Priority, Status, TenantId, Usage, WalkerId};
 
 use super::lanes::Full;
-use super::{Accepted, Claiming, Fenced, HostLease, Lanes, Slots, Strays, Waiters, Writers, claim_due};
+use super::{Accepted, Claiming, Fenced, HostLease, Lanes, Slots, Start, Strays, Waiters, Writers, claim_due};
 use crate::access::{Actor, Reach};
 use crate::config::Role;
 use crate::modules::Catalog;
@@ -42,7 +42,6 @@ pub(super) struct Scene {
     pub(super) lanes: Lanes,
     pub(super) waiters: Waiters,
     pub(super) writers: Writers,
-    pub(super) accepted: mpsc::UnboundedReceiver<Accepted>,
     pub(super) module_id: i64,
 }
 
@@ -74,11 +73,10 @@ impl Scene {
             .unwrap();
         let lease = HostLease::register(&store, Role::All).await.unwrap();
         let waiters = Waiters::default();
-        let (sender, accepted) = mpsc::unbounded_channel();
-        let writers = Writers::start(&store, waiters.clone(), Box::new(move |one| drop(sender.send(one))));
+        let writers = Writers::start(&store, waiters.clone());
         let actor = Actor { tenant: TenantId(tenant), root, reach: Reach::Root };
         let lanes = Lanes::new(store.clone());
-        Self { store, actor, lease, slots: Slots::new(4), lanes, waiters, writers, accepted, module_id }
+        Self { store, actor, lease, slots: Slots::new(4), lanes, waiters, writers, module_id }
     }
 
     pub(super) fn walker(&self) -> NewWalker {
@@ -100,10 +98,17 @@ impl Scene {
     }
 
     /// Stores a walker as this host's own.
-    pub(super) async fn accept(&mut self) -> Accepted {
-        let slot = self.slots.take(self.actor.tenant).unwrap();
-        self.writers.accept(self.walker(), Some((self.lease.id(), slot))).await.unwrap();
-        self.accepted.recv().await.unwrap()
+    pub(super) async fn accept(&self) -> Accepted {
+        let (start, mut accepted) = self.start();
+        self.writers.accept(self.walker(), Some(start)).await.unwrap();
+        accepted.try_recv().unwrap()
+    }
+
+    /// Has a walker start as this host's own, and tells when it does.
+    pub(super) fn start(&self) -> (Start, oneshot::Receiver<Accepted>) {
+        let (started, accepted) = oneshot::channel();
+        let run = Box::new(move |accepted| drop(started.send(accepted)));
+        (Start { owner: self.lease.id(), run }, accepted)
     }
 
     /// Stores a walker that waits in its lane, as another host would.
@@ -179,7 +184,7 @@ pub(super) fn result(scene: &Scene, outcome: &Outcome) -> ResultRow {
 
 #[tokio::test]
 async fn an_accepted_walker_runs_here_and_keeps_every_field_after_its_end() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let accepted = scene.accept().await;
     let running = scene.view(accepted.lease.id).await;
     assert_eq!(running.schedule.status, Status::Running);
@@ -205,7 +210,7 @@ async fn an_accepted_walker_runs_here_and_keeps_every_field_after_its_end() {
 
 #[tokio::test]
 async fn a_lost_lease_writes_nothing() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let lease = scene.accept().await.lease;
     let failed = outcome(Ended::Failed(Failure::new(Code::GuestError, "no\0good")));
     for lost in [Lease { owner: HostId(lease.owner.0 + 1), ..lease }, Lease { attempt: 2, ..lease }] {

@@ -1,16 +1,15 @@
 //! The batches that this host writes: accepted walkers, results, sync records, checkpoints and log chunks.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
+use super::Waiters;
 use super::again::{Again, AgainRow};
 use super::batch::{Batcher, Rows};
 use super::groups::{Group, GroupRow, Grouped, Groups};
-use super::{Slot, Waiters};
 use crate::store::attempts::FailedAttempt;
 use crate::store::checkpoint::{self, Checkpoint};
 use crate::store::complete::{self, ResultRow};
@@ -30,16 +29,28 @@ const FEW_WRITERS: usize = 1;
 /// How long a request waits for its commit. Then it is told so; a row that was already sent may still be committed.
 const COMMIT_WAIT: Duration = Duration::from_secs(10);
 
-/// A walker whose row is committed and which this host holds.
+/// How a walker begins that is stored as already claimed.
+pub(crate) struct Start {
+    /// The host that claims it.
+    pub(crate) owner: HostId,
+    /// Called once its row is committed, whether or not its caller still waits.
+    pub(crate) run: Box<dyn FnOnce(Accepted) + Send + Sync>,
+}
+
+/// A walker whose row is committed and which a host holds.
 pub(crate) struct Accepted {
     pub(crate) walker: NewWalker,
     pub(crate) lease: Lease,
     pub(crate) claimed_at: DateTime<Utc>,
-    pub(crate) slot: Slot,
 }
 
-/// What happens with a walker that was accepted with a slot.
-pub(super) type Start = Box<dyn Fn(Accepted) + Send + Sync>;
+impl Start {
+    /// The walker is stored.
+    pub(super) fn stored(self, walker: NewWalker, claimed_at: DateTime<Utc>) {
+        let lease = Lease { id: walker.id, owner: self.owner, attempt: 1 };
+        (self.run)(Accepted { walker, lease, claimed_at });
+    }
+}
 
 /// The way into Postgres for everything that runs make.
 pub(crate) struct Writers {
@@ -53,14 +64,12 @@ pub(crate) struct Writers {
 }
 
 impl Writers {
-    /// Starts the writing tasks. `start` is called for every walker that was stored as already claimed,
-    /// `waiters` hear of every result.
-    pub(crate) fn start(store: &Store, waiters: Waiters, start: Start) -> Self {
-        let start = Arc::new(start);
+    /// Starts the writing tasks. `waiters` hear of every result.
+    pub(crate) fn start(store: &Store, waiters: Waiters) -> Self {
         Self {
-            groups: Batcher::start(store.clone(), Groups { start: start.clone() }, GROUP_WRITERS),
+            groups: Batcher::start(store.clone(), Groups, GROUP_WRITERS),
             again: Batcher::start(store.clone(), Again, FEW_WRITERS),
-            intake: Batcher::start(store.clone(), Intake { start }, WRITERS),
+            intake: Batcher::start(store.clone(), Intake, WRITERS),
             results: Batcher::start(store.clone(), Results { waiters }, WRITERS),
             records: Batcher::start(store.clone(), Records, FEW_WRITERS),
             checkpoints: Batcher::start(store.clone(), Checkpoints, CHECKPOINT_WRITERS),
@@ -68,15 +77,15 @@ impl Writers {
         }
     }
 
-    /// Stores a walker; returns once that is committed. With a slot it is stored as claimed, and starts at once.
-    pub(crate) async fn accept(&self, walker: NewWalker, slot: Option<(HostId, Slot)>) -> Result<(), Error> {
-        committed(|reply| self.intake.send(IntakeRow { walker, slot, reply })).await
+    /// Stores a walker; returns once that is committed. With a start it is stored as claimed, and starts at once.
+    pub(crate) async fn accept(&self, walker: NewWalker, start: Option<Start>) -> Result<(), Error> {
+        committed(|reply| self.intake.send(IntakeRow { walker, start, reply })).await
     }
 
     /// Stores a group of walkers, all or none; returns once that is committed, or once it is known that its key was used
-    /// before. With a slot its only walker is stored as claimed, and starts at once.
-    pub(crate) async fn accept_group(&self, group: Group, slot: Option<(HostId, Slot)>) -> Result<Grouped, Error> {
-        committed(|reply| self.groups.send(GroupRow { group, slot, reply })).await
+    /// before. With a start its only walker is stored as claimed, and starts at once.
+    pub(crate) async fn accept_group(&self, group: Group, start: Option<Start>) -> Result<Grouped, Error> {
+        committed(|reply| self.groups.send(GroupRow { group, start, reply })).await
     }
 
     /// Stores a failed attempt and has the walker tried again, if its retries are not used up. `false`: they are, or the
@@ -168,13 +177,11 @@ async fn committed<T, F: Future<Output = ()>>(
     written.await.unwrap_or_else(|_| Err(Error::Unavailable("the commit took too long".into())))
 }
 
-struct Intake {
-    start: Arc<Start>,
-}
+struct Intake;
 
 struct IntakeRow {
     walker: NewWalker,
-    slot: Option<(HostId, Slot)>,
+    start: Option<Start>,
     reply: oneshot::Sender<Result<(), Error>>,
 }
 
@@ -198,23 +205,17 @@ impl Rows for Intake {
         rows: &[&IntakeRow],
         again: bool,
     ) -> Result<Vec<DateTime<Utc>>, Error> {
-        let owned: Vec<_> = rows.iter().map(|row| (&row.walker, row.slot.as_ref().map(|(host, _)| *host))).collect();
+        let owned: Vec<_> = rows.iter().map(|row| (&row.walker, row.start.as_ref().map(|start| start.owner))).collect();
         let now = intake::insert(session, statement, &owned, again).await?;
         Ok(vec![now; rows.len()])
     }
 
     fn done(&self, row: IntakeRow, written: Result<DateTime<Utc>, Error>) {
-        let answer = match written {
-            // Started whether or not the caller still waits: the row says that this host holds it.
-            Ok(claimed_at) => {
-                if let Some((owner, slot)) = row.slot {
-                    let lease = Lease { id: row.walker.id, owner, attempt: 1 };
-                    (self.start)(Accepted { walker: row.walker, lease, claimed_at, slot });
-                }
-                Ok(())
+        let answer = written.map(|claimed_at| {
+            if let Some(start) = row.start {
+                start.stored(row.walker, claimed_at);
             }
-            Err(error) => Err(error),
-        };
+        });
         drop(row.reply.send(answer));
     }
 }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use walker_model::{Code, Ended, Failure, Json, NodeId, Outcome, TenantId, WalkerId};
+use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, TenantId, WalkerId};
 use walker_sandbox::{HostFault, Job, Module};
 
+use super::Weight;
 use super::attempt::{Attempted, Setting};
 use super::shown::Shown;
 use crate::host::Host;
-use crate::modules::Unloadable;
-use crate::queue::{Accepted, Fenced, MAX_LOSSES, Slot};
+use crate::modules::{Entry, Unloadable};
+use crate::queue::{Accepted, Fenced, MAX_LOSSES, Slot, Start};
 use crate::store::Lease;
 use crate::store::attempts::{FailedAttempt, Released, Retry};
 use crate::store::claim::{Claimed, Input};
@@ -29,6 +30,16 @@ struct Run {
     /// Since when it might run, where that is known.
     execute_date: Option<DateTime<Utc>>,
     input: Input,
+    /// `None`: they are to be looked up.
+    terms: Option<RunTerms>,
+}
+
+/// What a run goes by, beside its input.
+pub(crate) struct RunTerms {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) limits: Limits,
+    /// What its tenant weighs beside others.
+    pub(crate) weight: Weight,
 }
 
 /// What an attempt needs.
@@ -42,9 +53,20 @@ struct Prepared {
 }
 
 impl Host {
-    /// Runs a walker that was stored as this host's.
-    pub(crate) fn start_accepted(self: &Arc<Self>, accepted: Accepted) {
-        let Accepted { walker, lease, claimed_at, slot } = accepted;
+    /// How a walker starts here that is stored as this host's: by the terms on which it was let in a moment before.
+    pub(crate) fn start_in(self: &Arc<Self>, slot: Slot, terms: RunTerms) -> Start {
+        // What waits for a database that is away does not keep a stopped host.
+        let host = Arc::downgrade(self);
+        let run = move |accepted| {
+            if let Some(host) = host.upgrade() {
+                host.start_accepted(accepted, slot, terms);
+            }
+        };
+        Start { owner: self.lease.id(), run: Box::new(run) }
+    }
+
+    fn start_accepted(self: &Arc<Self>, accepted: Accepted, slot: Slot, terms: RunTerms) {
+        let Accepted { walker, lease, claimed_at } = accepted;
         self.lanes.started(walker.tenant);
         // Stored as claimed at the moment when it might run, unless its caller named another.
         let execute_date = walker.execute_date.is_none().then_some(claimed_at);
@@ -60,7 +82,8 @@ impl Host {
             depth: walker.depth,
             is_saved: false,
         };
-        self.spawn_run(Run { lease, tenant: walker.tenant, claimed_at, execute_date, input }, slot);
+        let run = Run { lease, tenant: walker.tenant, claimed_at, execute_date, input, terms: Some(terms) };
+        self.spawn_run(run, slot);
     }
 
     /// Runs a walker that was taken from the waiting ones.
@@ -68,7 +91,10 @@ impl Host {
         let Claimed { lease, tenant, claimed_at, input, .. } = claimed;
         self.backlog.claimed(tenant);
         match input {
-            Some(input) => self.spawn_run(Run { lease, tenant, claimed_at, execute_date: None, input }, slot),
+            Some(input) => {
+                let run = Run { lease, tenant, claimed_at, execute_date: None, input, terms: None };
+                self.spawn_run(run, slot);
+            }
             None => {
                 let host = self.clone();
                 tokio::spawn(async move {
@@ -172,15 +198,11 @@ impl Host {
     }
 
     async fn prepare(&self, run: Run) -> Result<Prepared, String> {
-        let Run { lease, tenant, execute_date, input, .. } = run;
-        let entry = loop {
-            match self.catalog.pinned(input.module_id, input.module_version, &input.walker).await {
-                // Nothing has begun: a database that is away must not cost the walker an attempt.
-                Err(error) if error.is_unavailable() && !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
-                entry => break entry,
-            }
+        let Run { lease, tenant, execute_date, input, terms, .. } = run;
+        let RunTerms { entry, limits, weight } = match terms {
+            Some(terms) => terms,
+            None => Box::pin(self.run_terms(tenant, &input)).await?,
         };
-        let entry = entry.map_err(|error| error.to_string())?.ok_or("its module's version is no longer stored")?;
         let module = loop {
             match self.compiled.get(tenant, &entry.module.sha256).await {
                 Err(Unloadable::Away(_)) if !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
@@ -188,13 +210,6 @@ impl Host {
             }
         };
         let module = module.map_err(|error| error.to_string())?;
-        let quotas = loop {
-            match self.quotas.of(tenant).await {
-                Err(error) if error.is_unavailable() && !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
-                quotas => break quotas,
-            }
-        };
-        let quotas = quotas.map_err(|error| error.to_string())?;
         let shown = Shown::new(lease, execute_date, &input, &entry);
         let saved_reports = input.is_saved.then(|| i32::try_from(input.reports.len()).unwrap_or(i32::MAX));
         let job = Job {
@@ -205,7 +220,7 @@ impl Host {
             fields: input.fields,
             reports: input.reports,
             custom: input.custom,
-            limits: entry.definition.limits(quotas.limits),
+            limits,
             seed: rand::random(),
         };
         let retries = entry.definition.retries().map(|asked| Retry {
@@ -213,15 +228,27 @@ impl Host {
             backoff: Duration::from_millis(asked.backoff_ms),
             max_backoff: Duration::from_millis(asked.max_backoff_ms),
         });
-        let setting = Setting {
-            tenant,
-            weight: quotas.weight(),
-            lease: Some(lease),
-            depth: 1,
-            spawn_depth: input.depth,
-            saved_reports,
-        };
+        let setting = Setting { tenant, weight, lease: Some(lease), depth: 1, spawn_depth: input.depth, saved_reports };
         Ok(Prepared { module, job, setting, retries, shown })
+    }
+
+    /// What a walker's run goes by now. Nothing has begun: a database that is away must not cost the walker an attempt.
+    async fn run_terms(&self, tenant: TenantId, input: &Input) -> Result<RunTerms, String> {
+        let entry = loop {
+            match self.catalog.pinned(input.module_id, input.module_version, &input.walker).await {
+                Err(error) if error.is_unavailable() && !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
+                entry => break entry,
+            }
+        };
+        let entry = entry.map_err(|error| error.to_string())?.ok_or("its module's version is no longer stored")?;
+        let quotas = loop {
+            match self.quotas.of(tenant).await {
+                Err(error) if error.is_unavailable() && !self.is_stopping() => tokio::time::sleep(FAULT_PAUSE).await,
+                quotas => break quotas,
+            }
+        };
+        let quotas = quotas.map_err(|error| error.to_string())?;
+        Ok(RunTerms { limits: entry.definition.limits(quotas.limits), weight: quotas.weight(), entry })
     }
 
     /// Ends a walker that this host holds, with what it last saved. A database that is away is waited for. `false`: that

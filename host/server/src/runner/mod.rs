@@ -8,6 +8,7 @@ mod shown;
 mod sync;
 mod turns;
 
+pub(crate) use background::RunTerms;
 pub(crate) use running::Running;
 pub(crate) use sync::Recording;
 pub use turns::{Ticket, Turns, Weight};

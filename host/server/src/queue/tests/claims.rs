@@ -123,7 +123,7 @@ async fn while_a_limit_is_reached_nothing_of_a_lower_priority_is_tried() {
 
 #[tokio::test]
 async fn a_claim_whose_answer_was_lost_is_found_and_given_back() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let known = scene.accept().await.lease;
     scene.queue(scene.walker()).await;
     // Taken, and nobody here heard of it.

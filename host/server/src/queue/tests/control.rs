@@ -45,7 +45,7 @@ async fn what_waits_ends_at_once_and_never_runs() {
 
 #[tokio::test]
 async fn what_runs_can_end_as_cancelled_only_and_keeps_what_it_says_until_then() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let lease = scene.accept().await.lease;
     assert_eq!(scene.cancel(lease.id).await, Cancelled::Stopping(lease));
     assert_eq!(scene.view(lease.id).await.schedule.status, Status::Running);
@@ -120,7 +120,7 @@ async fn a_host_that_dies_or_leaves_does_not_bring_back_what_it_was_to_stop() {
 
 #[tokio::test]
 async fn bulk_cancels_take_what_matches_and_nothing_else() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let before = scene.pending().await;
     let middle = scene.store.now().await.unwrap();
     let other = NewWalker { walker: "other".into(), ..scene.walker() };
@@ -157,7 +157,7 @@ async fn bulk_cancels_take_what_matches_and_nothing_else() {
 
 #[tokio::test]
 async fn a_retry_goes_on_from_the_last_save_as_a_new_attempt() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let lease = scene.accept().await.lease;
     let id = Scene::id(lease.id);
     assert!(!scene.retry(&scene.actor, &id).await, "it is live");

@@ -46,8 +46,7 @@ async fn a_key_stands_for_its_first_group() {
 async fn of_many_at_once_one_is_first() {
     let scene = Scene::new().await;
     // Two hosts' writers on one database, and several of a key in one statement.
-    let (sender, _accepted) = mpsc::unbounded_channel();
-    let other = Writers::start(&scene.store, Waiters::default(), Box::new(move |one| drop(sender.send(one))));
+    let other = Writers::start(&scene.store, Waiters::default());
     let puts = (0..200_u8).map(|at| {
         let group = scene.group(Some(scene.key(at % 5, 1)), 1 + usize::from(at % 3));
         let writers = if at % 2 == 0 { &scene.writers } else { &other };
@@ -86,16 +85,18 @@ async fn a_group_with_a_bad_walker_is_not_stored_and_the_others_are() {
 
 #[tokio::test]
 async fn a_keyed_walker_with_a_slot_starts_here_once() {
-    let mut scene = Scene::new().await;
-    let put = async |scene: &Scene| {
-        let slot = scene.slots.take(scene.actor.tenant).unwrap();
+    let scene = Scene::new().await;
+    let put = async || {
         let group = scene.group(Some(scene.key(1, 1)), 1);
-        scene.writers.accept_group(group, Some((scene.lease.id(), slot))).await.unwrap()
+        let (start, mut accepted) = scene.start();
+        (scene.writers.accept_group(group, Some(start)).await.unwrap(), accepted.try_recv())
     };
-    assert!(matches!(put(&scene).await, Grouped::Stored(_)));
-    let first = scene.accepted.recv().await.unwrap().lease;
-    assert_eq!(put(&scene).await, Grouped::Before(vec![first.id]));
-    assert!(scene.accepted.try_recv().is_err());
+    let (stored, accepted) = put().await;
+    assert!(matches!(stored, Grouped::Stored(_)));
+    let first = accepted.unwrap().lease;
+    let (again, accepted) = put().await;
+    assert_eq!(again, Grouped::Before(vec![first.id]));
+    assert!(accepted.is_err());
     assert_eq!(scene.view(first.id).await.schedule.status, Status::Running);
 }
 

@@ -8,7 +8,7 @@ use crate::store::ending::cancelled;
 use crate::store::{Found as Read, READ, read};
 
 /// A waiting walker, one that runs and saved, one that ended, one that ended with much to read, and one in its second attempt.
-async fn walkers(scene: &mut Scene) -> [WalkerId; 5] {
+async fn walkers(scene: &Scene) -> [WalkerId; 5] {
     let waiting = scene.walker();
     let mut ids = vec![waiting.id];
     scene.queue(waiting).await;
@@ -35,8 +35,8 @@ async fn walkers(scene: &mut Scene) -> [WalkerId; 5] {
 
 #[tokio::test]
 async fn one_of_many_reads_as_it_does_alone() {
-    let mut scene = Scene::new().await;
-    let ids = walkers(&mut scene).await;
+    let scene = Scene::new().await;
+    let ids = walkers(&scene).await;
     let readers = Readers::start(&scene.store);
     let seen = join_all((0..200).map(|at| readers.walker(&scene.actor, &ids[at % ids.len()]))).await;
     for (at, seen) in seen.into_iter().enumerate() {
@@ -48,8 +48,8 @@ async fn one_of_many_reads_as_it_does_alone() {
 
 #[tokio::test]
 async fn each_of_many_sees_its_own_and_large_ones_are_read_alone() {
-    let mut scene = Scene::new().await;
-    let [waiting, running, ended, large, again] = walkers(&mut scene).await;
+    let scene = Scene::new().await;
+    let [waiting, running, ended, large, again] = walkers(&scene).await;
     let me = scene.actor;
     let tenant = Actor { reach: Reach::Tenant, root: Uuid::now_v7(), ..me };
     let other_root = Actor { root: Uuid::now_v7(), ..me };
@@ -81,7 +81,7 @@ async fn each_of_many_sees_its_own_and_large_ones_are_read_alone() {
 
 #[tokio::test]
 async fn lists_page_newest_first_and_show_only_what_the_actor_owns() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let mut ids = Vec::new();
     for _ in 0..6 {
         ids.push(scene.accept().await.lease.id);

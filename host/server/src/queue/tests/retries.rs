@@ -18,7 +18,7 @@ fn failed(scene: &Scene, lease: Lease, retry: Retry) -> FailedAttempt {
 
 #[tokio::test]
 async fn a_failed_walker_is_tried_again_later_each_time_until_its_retries_are_used_up() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let retry = Retry { times: 3, backoff: Duration::from_secs(100), max_backoff: Duration::from_secs(250) };
     let mut lease = scene.accept().await.lease;
     let client = scene.store.client().await.unwrap();
@@ -89,7 +89,7 @@ async fn failures_and_lost_hosts_are_counted_apart() {
 
 #[tokio::test]
 async fn what_failed_together_does_not_come_back_together() {
-    let mut scene = Scene { slots: Slots::new(100), ..Scene::new().await };
+    let scene = Scene { slots: Slots::new(100), ..Scene::new().await };
     let retry = Retry { times: 1, backoff: Duration::from_secs(1_000), max_backoff: Duration::from_secs(1_000) };
     let mut failures = Vec::new();
     for _ in 0..16 {

@@ -32,7 +32,7 @@ fn large(text: &str) -> Outcome {
 
 #[tokio::test]
 async fn what_is_accepted_counts_once_and_until_it_is_forgotten() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let mut session = scene.store.queue_session().await.unwrap();
     assert_eq!(scene.counted().await, 0);
     let walker = NewWalker { custom: Some(Json::of("möre")), ..scene.walker() };
@@ -106,7 +106,7 @@ async fn sync_walkers_and_groups_count_as_often_as_they_are_stored() {
 
 #[tokio::test]
 async fn attempts_retries_and_cancels_leave_what_is_counted() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let lease = scene.accept().await.lease;
     let failed = FailedAttempt {
         lease,

@@ -20,7 +20,7 @@ fn of_fuel(fuel: u64) -> Outcome {
 
 #[tokio::test]
 async fn a_result_counts_once_however_often_it_is_sent() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let tenant = scene.actor.tenant;
     let lease = scene.accept().await.lease;
     let row = result(&scene, &of_fuel(7));
@@ -59,7 +59,7 @@ async fn a_result_counts_once_however_often_it_is_sent() {
 
 #[tokio::test]
 async fn what_is_cancelled_or_given_up_counts_as_ended_without_fuel() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let tenant = scene.actor.tenant;
     let walker = scene.walker();
     let id = walker.id;
@@ -78,7 +78,7 @@ async fn what_is_cancelled_or_given_up_counts_as_ended_without_fuel() {
 
 #[tokio::test]
 async fn output_counts_when_it_is_stored_and_only_with_a_lease() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let lease = scene.accept().await.lease;
     let lines = Json::of(&["line"]);
     let bytes = lines.len() as i64;
