@@ -31,6 +31,8 @@ use crate::store::{self, Store, WalkerView};
 /// of the end at most an eighth later than it could have, but at most so often.
 const FIRST_POLL: Duration = Duration::from_millis(10);
 const WAIT_POLL: Duration = Duration::from_millis(250);
+/// The same while this host runs the walker: its end is told, unless the run came too late and another host's counts.
+const WAIT_POLL_HERE: Duration = Duration::from_secs(1);
 /// How often the days ahead are made.
 const ADD_DAYS: Duration = Duration::from_secs(3600);
 
@@ -221,8 +223,12 @@ impl Host {
         let began = Instant::now();
         let until = began + at_most;
         let waiter = self.waiters.enter(id.uuid);
-        if look == FirstLook::AfterAWhile {
-            drop(tokio::time::timeout(at_most.min(FIRST_POLL), waiter.ended()).await);
+        let hears = async |pause: Duration| {
+            let left = until.saturating_duration_since(Instant::now());
+            tokio::time::timeout(left.min(pause), waiter.ended()).await.is_ok()
+        };
+        if look == FirstLook::AfterAWhile && !hears(FIRST_POLL).await && self.running.has(id.uuid) {
+            hears(WAIT_POLL_HERE).await;
         }
         loop {
             // Whoever has just made it may see it, and it has ended once.
@@ -237,8 +243,8 @@ impl Host {
             if left.is_zero() || has_ended {
                 return Ok(view);
             }
-            let pause = (began.elapsed() / 8).clamp(FIRST_POLL, WAIT_POLL);
-            drop(tokio::time::timeout(left.min(pause), waiter.ended()).await);
+            let elsewhere = || (began.elapsed() / 8).clamp(FIRST_POLL, WAIT_POLL);
+            hears(if self.running.has(id.uuid) { WAIT_POLL_HERE } else { elsewhere() }).await;
         }
     }
 

@@ -1,6 +1,6 @@
 //! The runs of this host, so that they can be stopped and waited for.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use walker_sandbox::Stop;
 /// The runs of this host. A walker that was cancelled and retried may have two for a moment: each attempt is one.
 #[derive(Default)]
 pub(crate) struct Running {
-    runs: Mutex<HashMap<(Uuid, i16), Run>>,
+    runs: Mutex<BTreeMap<(Uuid, i16), Run>>,
     left: Notify,
 }
 
@@ -52,6 +52,11 @@ impl Running {
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.lock().len()
+    }
+
+    /// Whether an attempt of this walker is one of them.
+    pub(crate) fn has(&self, id: Uuid) -> bool {
+        self.lock().range((id, i16::MIN)..=(id, i16::MAX)).next().is_some()
     }
 
     /// Which walkers they are.
@@ -95,7 +100,7 @@ impl Running {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Uuid, i16), Run>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Uuid, i16), Run>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
