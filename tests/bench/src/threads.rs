@@ -11,8 +11,9 @@ use crate::host::{Folder, Host};
 use crate::report::{Goal, Table, count, ratio, verdict};
 use crate::stats::median;
 
-/// What each walker burns, some two milliseconds' worth, until its budget ends it.
-const FUEL: u64 = 20_000_000;
+/// What each walker burns, some ten milliseconds' worth, until its budget ends it. Callers, host and Postgres take one to two
+/// milliseconds a life where each of its three rows is a batch of its own, and on two cores they take them from both threads.
+const FUEL: u64 = 200_000_000;
 /// Callers who wait for each end: more than both threads run, fewer than the host has slots.
 const CALLERS: usize = 16;
 
