@@ -84,6 +84,42 @@ async fn what_spins_is_stopped_wherever_it_runs_and_keeps_what_it_saved() {
 }
 
 #[tokio::test]
+async fn a_save_on_its_way_when_its_walker_is_cancelled_leaves_nothing_behind() {
+    let host = scene::host().await;
+    let client = &host.client;
+    let connect = async || {
+        let database = host.options().database_url.clone().unwrap();
+        let (admin, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        admin
+    };
+    let (mut blocker, admin) = (connect().await, connect().await);
+    let later = client.post("/walker/sleeps?delay=1s", &json!({})).await.expect(200);
+    let id = later["walker_id"].as_str().unwrap();
+    let uuid = id.rsplit(':').next().unwrap();
+    // Its save waits for whether this row will have been there first.
+    let blocking = blocker.transaction().await.unwrap();
+    let row =
+        "insert into checkpoints (id, tenant_id, attempt, fields, reports) values ($1::text::uuid, 1, 0, '{}', '[]')";
+    blocking.execute(row, &[&uuid]).await.unwrap();
+    let count = async |sql: &str| admin.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
+    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%checkpoints%'";
+    while count(waits).await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    cancel(client, id).await;
+    // Long enough for whoever would not wait for the save.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    blocking.rollback().await.unwrap();
+    is_cancelled(&client.ended(id).await);
+    while count(waits).await > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(count("select count(*) from checkpoints").await, 0);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn what_waits_never_runs_and_strangers_cannot_cancel() {
     let host = scene::host().await;
     let client = &host.client;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 use walker_model::{NodeId, TenantId, WalkerId};
 use walker_sandbox::{Effects, Invoke, Job, LogLine, Problem, Refusal, Reply, Request};
@@ -39,6 +40,8 @@ struct Context {
     most_spawn_depth: u64,
     /// How many reports the last save held; negative before the first.
     saved_reports: AtomicI32,
+    /// Held by a save until it is known whether it was written.
+    saving: Arc<Mutex<()>>,
 }
 
 impl RunEffects {
@@ -63,8 +66,15 @@ impl RunEffects {
             spawn_depth,
             most_spawn_depth: job.limits.spawn_depth,
             saved_reports: AtomicI32::new(-1),
+            saving: Arc::default(),
         };
         Self { context: Arc::new(context), log }
+    }
+
+    /// Returns once nothing more is written of a run that has ended: one that was stopped did not wait for its last save, and
+    /// that must not come after its end, which removes what was saved.
+    pub(crate) async fn saved(&self) {
+        drop(self.context.saving.lock().await);
     }
 
     /// How many reports the last save held; `None` when there was none.

@@ -16,7 +16,8 @@ impl Context {
         self.saved_reports.store(count, Ordering::Release);
         let Some(lease) = self.lease else { return Ok(Reply::Saved) };
         let checkpoint = Checkpoint { lease, fields, reports: Json::of(&reports) };
-        match self.host.writers.save(checkpoint).await {
+        let under_way = self.saving.clone().lock_owned().await;
+        match self.host.writers.save(checkpoint, under_way).await {
             Ok(Fenced::Written) => Ok(Reply::Saved),
             Ok(Fenced::Lost) => Err(Refusal::Fenced),
             Err(error) => Err(fault(&error)),

@@ -1,9 +1,10 @@
 //! The queue's statements and loops against a real Postgres.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Priority, Status, TenantId, Usage, WalkerId};
@@ -22,7 +23,7 @@ use crate::store::intake::{self, NewWalker};
 use crate::store::lanes::{Lane, LaneId};
 use crate::store::logs::LogChunk;
 use crate::store::strays::{self, Found};
-use crate::store::{HostId, Lease, ListFilter, Store, attempts, ending, hosts};
+use crate::store::{Error, HostId, Lease, ListFilter, Store, attempts, ending, hosts};
 use crate::test_postgres;
 
 mod claims;
@@ -102,6 +103,12 @@ impl Scene {
         let (start, mut accepted) = self.start();
         self.writers.accept(self.walker(), Some(start)).await.unwrap();
         accepted.try_recv().unwrap()
+    }
+
+    /// Stores a checkpoint.
+    pub(super) async fn save(&self, checkpoint: Checkpoint) -> Result<Fenced, Error> {
+        let under_way = Arc::<Mutex<()>>::default().lock_owned().await;
+        self.writers.save(checkpoint, under_way).await
     }
 
     /// Has a walker start as this host's own, and tells when it does.
@@ -215,7 +222,7 @@ async fn a_lost_lease_writes_nothing() {
     let failed = outcome(Ended::Failed(Failure::new(Code::GuestError, "no\0good")));
     for lost in [Lease { owner: HostId(lease.owner.0 + 1), ..lease }, Lease { attempt: 2, ..lease }] {
         let checkpoint = Checkpoint { lease: lost, fields: Json::null(), reports: Json::null() };
-        assert_eq!(scene.writers.save(checkpoint).await.unwrap(), Fenced::Lost);
+        assert_eq!(scene.save(checkpoint).await.unwrap(), Fenced::Lost);
         scene.writers.log(LogChunk { lease: lost, seq: 1, lines: Json::of::<[i32]>(&[]) }).await;
         assert_eq!(scene.writers.complete(lost, result(&scene, &failed), ()).await.unwrap(), Fenced::Lost);
     }
@@ -236,7 +243,7 @@ async fn a_dead_hosts_walker_goes_on_from_its_checkpoint_until_attempts_run_out(
     let lease = scene.accept().await.lease;
     let checkpoint =
         Checkpoint { lease, fields: Json::of(&serde_json::json!({"value": 5})), reports: Json::of(&["early"]) };
-    assert_eq!(scene.writers.save(checkpoint).await.unwrap(), Fenced::Written);
+    assert_eq!(scene.save(checkpoint).await.unwrap(), Fenced::Written);
     let saved = scene.view(lease.id).await;
     assert_eq!((saved.fields.as_str(), saved.schedule.reports.len()), (r#"{"value":5}"#, 1));
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio_postgres::Statement;
 
 use super::Waiters;
@@ -131,10 +131,11 @@ impl Writers {
         written.await.unwrap_or_else(|_| Err(stopping()))
     }
 
-    /// Stores a checkpoint; returns once that is committed.
-    pub(crate) async fn save(&self, checkpoint: Checkpoint) -> Result<Fenced, Error> {
+    /// Stores a checkpoint; returns once that is committed. Whoever stops waiting before does not know whether it will be:
+    /// `under_way` is held until that is known.
+    pub(crate) async fn save(&self, checkpoint: Checkpoint, under_way: OwnedMutexGuard<()>) -> Result<Fenced, Error> {
         let (reply, written) = oneshot::channel();
-        self.checkpoints.send(CheckpointRow { checkpoint, reply }).await;
+        self.checkpoints.send(CheckpointRow { checkpoint, reply, _under_way: under_way }).await;
         written.await.unwrap_or_else(|_| Err(stopping()))
     }
 
@@ -310,6 +311,7 @@ struct Checkpoints;
 struct CheckpointRow {
     checkpoint: Checkpoint,
     reply: oneshot::Sender<Result<Fenced, Error>>,
+    _under_way: OwnedMutexGuard<()>,
 }
 
 impl Rows for Checkpoints {

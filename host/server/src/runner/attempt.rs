@@ -62,6 +62,7 @@ impl Host {
                 }
             },
         };
+        effects.saved().await;
         // A panic below is this run's fault and nobody else's.
         let mut outcome =
             outcome.map_err(|_| HostFault::Failed("the sandbox panicked, or the host is stopping".into()))??;

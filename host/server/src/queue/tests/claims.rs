@@ -209,7 +209,7 @@ async fn a_claim_takes_so_many_bytes_of_each_lane_in_turns_and_one_walker_at_lea
     for _ in 0..2 {
         let lease = scene.accept().await.lease;
         let checkpoint = Checkpoint { lease, fields: large(&scene).fields, reports: Json::of::<[i32]>(&[]) };
-        assert_eq!(scene.writers.save(checkpoint).await.unwrap(), Fenced::Written);
+        assert_eq!(scene.save(checkpoint).await.unwrap(), Fenced::Written);
     }
     scene.store.leave(scene.lease.id()).await.unwrap();
     scene.lease = HostLease::register(&scene.store, Role::All).await.unwrap();

@@ -55,7 +55,7 @@ async fn what_runs_can_end_as_cancelled_only_and_keeps_what_it_says_until_then()
     assert_eq!(scene.cancel(lease.id).await, Cancelled::Stopping(lease));
 
     let checkpoint = Checkpoint { lease, fields: Json::of(&7), reports: Json::of(&["early"]) };
-    assert_eq!(scene.writers.save(checkpoint).await.unwrap(), Fenced::Written);
+    assert_eq!(scene.save(checkpoint).await.unwrap(), Fenced::Written);
     scene.writers.log(LogChunk { lease, seq: 1, lines: Json::of::<[i32]>(&[]) }).await;
     assert_eq!(scene.count("logs").await, 1);
     let completed = result(&scene, &outcome(Ended::Completed));
@@ -96,7 +96,7 @@ async fn a_host_that_dies_or_leaves_does_not_bring_back_what_it_was_to_stop() {
     let failure = Failure::new(Code::HostLost, "gone");
     let (kept, lost) = (scene.accept().await.lease, scene.accept().await.lease);
     let checkpoint = Checkpoint { lease: lost, fields: Json::of(&7), reports: Json::of(&["early"]) };
-    assert_eq!(scene.writers.save(checkpoint).await.unwrap(), Fenced::Written);
+    assert_eq!(scene.save(checkpoint).await.unwrap(), Fenced::Written);
     for lease in [kept, lost] {
         assert_eq!(scene.cancel(lease.id).await, Cancelled::Stopping(lease));
     }

@@ -14,7 +14,7 @@ async fn walkers(scene: &Scene) -> [WalkerId; 5] {
     scene.queue(waiting).await;
     let saved = scene.accept().await.lease;
     let checkpoint = Checkpoint { lease: saved, fields: Json::of(&5), reports: Json::of(&["early"]) };
-    assert_eq!(scene.writers.save(checkpoint).await.unwrap(), Fenced::Written);
+    assert_eq!(scene.save(checkpoint).await.unwrap(), Fenced::Written);
     ids.push(saved.id);
     // What cannot be compressed.
     let long: String = (0..100).map(|_| Uuid::new_v4().to_string()).collect();

@@ -123,7 +123,7 @@ async fn attempts_retries_and_cancels_leave_what_is_counted() {
     assert_eq!(scene.counted().await, before + r#"["first attempt"]"#.len() as u64);
     let lease = scene.claimed(1).await.remove(0).lease;
     let saved = Checkpoint { lease, fields: Json::of("saved"), reports: Json::of(&[1, 2]) };
-    assert_eq!(scene.writers.save(saved).await.unwrap(), Fenced::Written);
+    assert_eq!(scene.save(saved).await.unwrap(), Fenced::Written);
     let row = ResultRow::new(scene.actor.root, Utc::now(), &large("x"), Some(Json::of(&["second"])), Some(1));
     let before = scene.counted().await;
     assert_eq!(scene.writers.complete(lease, row, ()).await.unwrap(), Fenced::Written);

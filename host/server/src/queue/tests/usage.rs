@@ -69,7 +69,7 @@ async fn what_is_cancelled_or_given_up_counts_as_ended_without_fuel() {
     // Saved, then cancelled while it runs: its host ends it.
     let lease = scene.accept().await.lease;
     let saved = Checkpoint { lease, fields: Json::of("saved"), reports: Json::of(&[1, 2]) };
-    assert_eq!(scene.writers.save(saved).await.unwrap(), Fenced::Written);
+    assert_eq!(scene.save(saved).await.unwrap(), Fenced::Written);
     assert!(matches!(scene.cancel(lease.id).await, Cancelled::Stopping(_)));
     assert!(scene.store.end(lease.to_stop(), &ending::cancelled()).await.unwrap());
     let bytes = ("[]".len() + r#""saved""#.len() + "[1,2]".len()) as i64;
