@@ -22,7 +22,8 @@ pub(crate) async fn watch(fleet: Arc<Fleet>, stop: watch::Receiver<bool>, strand
         tokio::time::sleep(EVERY).await;
         let Some(admin) = link.take().or(fleet.database().await.ok()) else { continue };
         let live = fleet.live_ids();
-        let sql = "select id, owner from queue where owner is not null and owner <> all($1)";
+        // What is to be stopped is marked by a minus.
+        let sql = "select id, abs(owner) from queue where owner is not null and abs(owner) <> all($1)";
         let Ok(rows) = admin.query(sql, &[&live]).await else { continue };
         let now = Instant::now();
         // A host that has started since is alive, too.
