@@ -10,9 +10,10 @@ use super::{CONNECT_WAIT, Error, Store};
 /// What every queue connection sets: the planner's guesses for these statements are wrong in ways that cost
 /// a hundredfold (a sequential scan of the queue), and their best plans are known.
 const QUEUE_SETTINGS: &str = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
-    set plan_cache_mode = force_generic_plan; set jit = off; set statement_timeout = '30s'";
-/// A host that is suspended between two statements of a transaction must not hold its locks for longer.
-const TRANSACTIONS: &str = "set idle_in_transaction_session_timeout = '2s'";
+    set plan_cache_mode = force_generic_plan; set statement_timeout = '30s'";
+/// What all set. A host that is suspended between two statements of a transaction must not hold its locks for longer; and to
+/// compile a plan over all days there are takes seconds where processors are busy, which no statement here gains back.
+const SETTINGS: &str = "set idle_in_transaction_session_timeout = '2s'; set jit = off";
 
 /// A connection outside the pool, closed when dropped.
 pub(crate) struct Session {
@@ -28,7 +29,7 @@ impl Session {
             // Its error reaches whoever uses the client next.
             let driver = tokio::spawn(async move { drop(connection.await) });
             let session = Self { client, driver };
-            session.batch_execute(TRANSACTIONS).await?;
+            session.batch_execute(SETTINGS).await?;
             Ok(session)
         };
         within(CONNECT_WAIT, connecting).await
