@@ -10,6 +10,7 @@ use uuid::Uuid;
 use walker_model::{Code, Ended, Failure, Json, Limits, NodeId, Outcome, Priority, Status, TenantId, Usage, WalkerId};
 
 use super::lanes::Full;
+use super::recovery::{Buried, bury};
 use super::{Accepted, Claiming, Fenced, HostLease, Lanes, Slots, Start, Strays, Waiters, Writers, claim_due};
 use crate::access::{Actor, Reach};
 use crate::config::Role;
@@ -23,12 +24,13 @@ use crate::store::intake::{self, NewWalker};
 use crate::store::lanes::{Lane, LaneId};
 use crate::store::logs::LogChunk;
 use crate::store::strays::{self, Found};
-use crate::store::{Error, HostId, Lease, ListFilter, Store, attempts, ending, hosts};
+use crate::store::{Error, HostId, Lease, ListFilter, Store, ending, hosts};
 use crate::test_postgres;
 
 mod claims;
 mod control;
 mod groups;
+mod orphans;
 mod readers;
 mod retries;
 mod stored;
@@ -248,13 +250,11 @@ async fn a_dead_hosts_walker_goes_on_from_its_checkpoint_until_attempts_run_out(
     assert_eq!((saved.fields.as_str(), saved.schedule.reports.len()), (r#"{"value":5}"#, 1));
 
     let session = scene.store.session().await.unwrap();
-    let failure = Failure::new(Code::HostLost, "gone");
     // The host lives: nothing is taken from it.
-    assert_eq!(attempts::sweep(&session, &failure).await.unwrap(), 0);
+    assert_eq!(bury(&session, 1).await.unwrap(), Buried::default());
     session.execute("update hosts set heartbeat = now() - interval '1 minute'", &[]).await.unwrap();
     assert_eq!(hosts::reap(&session, Duration::from_secs(7)).await.unwrap(), 1);
-    assert!(ending::give_up(&session, 2, &failure).await.unwrap().is_empty());
-    assert_eq!(attempts::sweep(&session, &failure).await.unwrap(), 1);
+    assert_eq!(bury(&session, 2).await.unwrap(), Buried { freed: 1, ..Buried::default() });
     assert_eq!(scene.view(lease.id).await.schedule.status, Status::Pending);
 
     scene.lease = HostLease::register(&scene.store, Role::All).await.unwrap();
@@ -266,7 +266,7 @@ async fn a_dead_hosts_walker_goes_on_from_its_checkpoint_until_attempts_run_out(
     assert_eq!(input.reports, [Json::of("early")]);
 
     session.execute("delete from hosts", &[]).await.unwrap();
-    assert_eq!(ending::give_up(&session, 2, &failure).await.unwrap(), [lease.id]);
+    assert_eq!(bury(&session, 2).await.unwrap(), Buried { given_up: vec![lease.id], ..Buried::default() });
     let lost = scene.view(lease.id).await;
     assert_eq!(lost.schedule.status, Status::Failed);
     assert_eq!(lost.schedule.http_status, Some(503));
@@ -276,7 +276,6 @@ async fn a_dead_hosts_walker_goes_on_from_its_checkpoint_until_attempts_run_out(
 #[tokio::test]
 async fn a_host_that_leaves_hands_its_walkers_back_with_all_they_printed_and_nothing_lost() {
     let mut scene = Scene::new().await;
-    let failure = Failure::new(Code::HostLost, "gone");
     let session = scene.store.session().await.unwrap();
     let mut lease = scene.accept().await.lease;
     // However often: no attempt of these was lost.
@@ -293,8 +292,7 @@ async fn a_host_that_leaves_hands_its_walkers_back_with_all_they_printed_and_not
     assert!(scene.view(lease.id).await.run.attempts.is_empty());
     // The first one that is lost is the first of three.
     session.execute("delete from hosts", &[]).await.unwrap();
-    assert!(ending::give_up(&session, 2, &failure).await.unwrap().is_empty());
-    assert_eq!(attempts::sweep(&session, &failure).await.unwrap(), 1);
+    assert_eq!(bury(&session, 2).await.unwrap(), Buried { freed: 1, ..Buried::default() });
 }
 
 #[tokio::test]

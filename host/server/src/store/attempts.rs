@@ -131,24 +131,23 @@ pub(crate) async fn again(
     Ok(rows.iter().map(|row| written.contains(&row.lease.id)).collect())
 }
 
-/// Frees the walkers of dead hosts, to be claimed by live ones; each loses an attempt.
-pub(crate) async fn sweep(session: &Session, failure: &Failure) -> Result<u64, Error> {
+/// Has those of `orphans` that are still in the queue claimed by live hosts; each loses an attempt. Says how many.
+pub(crate) async fn free(session: &Session, orphans: &[Uuid], failure: &Failure) -> Result<u64, Error> {
     let freed = session
         .execute(
             "with o as materialized (
-                select q.id, q.owner, q.attempt, q.claimed_at from queue q
-                where q.owner > 0 and not exists (select 1 from hosts h where h.id = q.owner)),
+                select id, owner, claimed_at from queue where id = any($4)),
              q as (
                 update queue q set owner = null, claimed_at = null from o
-                where q.id = o.id and q.owner = o.owner and q.attempt = o.attempt
-                returning q.tenant_id, o.*),
+                where q.id = o.id
+                returning q.tenant_id, q.attempt, o.*),
              a as (
                 insert into attempts (id, attempt, tenant_id, root_id, host, started, code, error, failure)
                 select q.id, q.attempt, q.tenant_id, w.root_id, q.owner, q.claimed_at, $1, $2, $3
-                from q join walkers w on w.id = q.id
+                from q cross join lateral (select root_id from walkers w where w.id = q.id offset 0) w
                 on conflict do nothing)
              select id from q",
-            &[&failure.code.as_str(), &failure.message, &Sql(failure)],
+            &[&failure.code.as_str(), &failure.message, &Sql(failure), &orphans],
         )
         .await?;
     Ok(freed)
@@ -179,7 +178,7 @@ impl Store {
                     returning q.id, q.tenant_id, q.attempt, o.claimed_at)
                  insert into attempts (id, attempt, tenant_id, root_id, host, started, code, error, failure)
                  select q.id, q.attempt, q.tenant_id, w.root_id, $2, q.claimed_at, $6, $7, $8
-                 from q join walkers w on w.id = q.id"
+                 from q cross join lateral (select root_id from walkers w where w.id = q.id offset 0) w"
             ))
             .await?;
         let released = client

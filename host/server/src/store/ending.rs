@@ -16,6 +16,8 @@ const KEEP: &str = keep!("r", "bytes");
 
 /// The statement that ends what `taken` deletes from `queue q`; answers the ids. Its first four values are
 /// [`Ending::values`].
+///
+/// Looks each walker up by its key: a join went through all walkers there are, whenever the planner expected many to end.
 pub(super) fn ending(taken: &str) -> String {
     format!(
         "with d as (
@@ -27,7 +29,7 @@ pub(super) fn ending(taken: &str) -> String {
             insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, error, failure, saved_reports)
             select d.id, d.tenant_id, w.root_id, $1, d.attempt, $2, d.claimed_at, k.fields, coalesce(k.reports, '[]'), $3, $4,
                    json_array_length(k.reports)
-            from d join walkers w on w.id = d.id left join k on k.id = d.id
+            from d cross join lateral (select root_id from walkers w where w.id = d.id offset 0) w left join k on k.id = d.id
             returning id, tenant_id, coalesce(octet_length(fields::text), 0) + octet_length(reports::text) bytes),
          n as ({COUNT}),
          s as ({KEEP})
@@ -66,22 +68,22 @@ pub(crate) fn cancelled() -> Failure {
     Failure::new(Code::Cancelled, "it was cancelled")
 }
 
-/// Ends the walkers of dead hosts whose attempts ran out; answers their ids.
-pub(crate) async fn give_up(session: &Session, max_losses: i64, failure: &Failure) -> Result<Vec<Uuid>, Error> {
-    let sql = ending(&format!(
-        "delete from queue q
-         where q.owner > 0 and not exists (select 1 from hosts h where h.id = q.owner) and {} + 1 >= $5",
-        super::attempts::LOSSES
-    ));
-    let rows = session.query(&sql, &Ending::new(failure).values(&[&max_losses])).await?;
+/// Ends those of `orphans` whose attempts ran out; answers their ids.
+pub(crate) async fn give_up(
+    session: &Session,
+    orphans: &[Uuid],
+    max_losses: i64,
+    failure: &Failure,
+) -> Result<Vec<Uuid>, Error> {
+    let sql = ending(&format!("delete from queue q where q.id = any($5) and {} + 1 >= $6", super::attempts::LOSSES));
+    let rows = session.query(&sql, &Ending::new(failure).values(&[&orphans, &max_losses])).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Ends what dead hosts were to stop; answers the ids.
-pub(crate) async fn end_stopping(session: &Session) -> Result<Vec<Uuid>, Error> {
-    let sql =
-        ending("delete from queue q where q.owner < 0 and not exists (select 1 from hosts h where h.id = -q.owner)");
-    let rows = session.query(&sql, &Ending::new(&cancelled()).values(&[])).await?;
+/// Ends `orphans` that were cancelled; answers their ids.
+pub(crate) async fn end_stopping(session: &Session, orphans: &[Uuid]) -> Result<Vec<Uuid>, Error> {
+    let sql = ending("delete from queue q where q.id = any($5)");
+    let rows = session.query(&sql, &Ending::new(&cancelled()).values(&[&orphans])).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 

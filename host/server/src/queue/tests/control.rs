@@ -93,7 +93,6 @@ async fn of_a_cancel_and_an_end_exactly_one_wins() {
 async fn a_host_that_dies_or_leaves_does_not_bring_back_what_it_was_to_stop() {
     let mut scene = Scene::new().await;
     let session = scene.store.session().await.unwrap();
-    let failure = Failure::new(Code::HostLost, "gone");
     let (kept, lost) = (scene.accept().await.lease, scene.accept().await.lease);
     let checkpoint = Checkpoint { lease: lost, fields: Json::of(&7), reports: Json::of(&["early"]) };
     assert_eq!(scene.save(checkpoint).await.unwrap(), Fenced::Written);
@@ -101,12 +100,10 @@ async fn a_host_that_dies_or_leaves_does_not_bring_back_what_it_was_to_stop() {
         assert_eq!(scene.cancel(lease.id).await, Cancelled::Stopping(lease));
     }
     // The host lives.
-    assert!(ending::end_stopping(&session).await.unwrap().is_empty());
-    assert!(ending::give_up(&session, 1, &failure).await.unwrap().is_empty());
-    assert_eq!(attempts::sweep(&session, &failure).await.unwrap(), 0);
+    assert_eq!(bury(&session, 1).await.unwrap(), Buried::default());
     assert!(scene.store.end(kept.to_stop(), &ending::cancelled()).await.unwrap());
     session.execute("delete from hosts", &[]).await.unwrap();
-    assert_eq!(ending::end_stopping(&session).await.unwrap(), [lost.id]);
+    assert_eq!(bury(&session, 1).await.unwrap(), Buried { ended: vec![lost.id], ..Buried::default() });
     let view = scene.view(lost.id).await;
     assert_eq!((view.schedule.status, view.fields.as_str()), (Status::Cancelled, "7"));
     assert_eq!(view.schedule.reports, [Json::of("early")]);

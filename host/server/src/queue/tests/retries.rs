@@ -60,7 +60,6 @@ async fn a_failed_walker_is_tried_again_later_each_time_until_its_retries_are_us
 async fn failures_and_lost_hosts_are_counted_apart() {
     let mut scene = Scene::new().await;
     let session = scene.store.session().await.unwrap();
-    let gone = Failure::new(Code::HostLost, "gone");
     let retry = Retry { times: 2, backoff: Duration::ZERO, max_backoff: Duration::ZERO };
     let mut lease = scene.accept().await.lease;
     for _ in 0..2 {
@@ -70,8 +69,7 @@ async fn failures_and_lost_hosts_are_counted_apart() {
     assert_eq!(lease.attempt, 3);
     for _ in 0..2 {
         session.execute("delete from hosts", &[]).await.unwrap();
-        assert!(ending::give_up(&session, 3, &gone).await.unwrap().is_empty(), "{lease:?}");
-        assert_eq!(attempts::sweep(&session, &gone).await.unwrap(), 1);
+        assert_eq!(bury(&session, 3).await.unwrap(), Buried { freed: 1, ..Buried::default() }, "{lease:?}");
         scene.lease = HostLease::register(&scene.store, Role::All).await.unwrap();
         lease = scene.claimed(1).await.remove(0).lease;
     }
@@ -83,7 +81,7 @@ async fn failures_and_lost_hosts_are_counted_apart() {
     assert_eq!(scene.store.release(lease, Duration::ZERO, 4).await.unwrap(), Released::Waiting);
     let lease = scene.claimed(1).await.remove(0).lease;
     session.execute("delete from hosts", &[]).await.unwrap();
-    assert_eq!(ending::give_up(&session, 4, &gone).await.unwrap(), [lease.id]);
+    assert_eq!(bury(&session, 4).await.unwrap(), Buried { given_up: vec![lease.id], ..Buried::default() });
     assert_eq!(scene.view(lease.id).await.schedule.status, Status::Failed);
 }
 
