@@ -204,6 +204,14 @@ impl Role {
             Self::Runner => false,
         }
     }
+
+    /// Whether it runs what waits.
+    pub(crate) fn runs(self) -> bool {
+        match self {
+            Self::All | Self::Runner => true,
+            Self::Api => false,
+        }
+    }
 }
 
 impl FromStr for Role {

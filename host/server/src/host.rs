@@ -12,7 +12,7 @@ use walker_sandbox::Sandbox;
 
 use crate::access::Actor;
 use crate::aside::Aside;
-use crate::config::{Config, Role};
+use crate::config::Config;
 use crate::follow::follow;
 use crate::identity::{self, Identity, WRITE_EVERY};
 use crate::memory::Memory;
@@ -111,9 +111,10 @@ impl Host {
         let lease = HostLease::register(&store, config.role).await?;
         let waiters = Waiters::default();
         let (cancels, announced) = Cancels::new();
+        let lanes = Lanes::new(store.clone());
         let host = Arc::new(Self {
             readers: Readers::start(&store),
-            writers: Writers::start(&store, waiters.clone()),
+            writers: Writers::start(&store, waiters.clone(), config.role.runs().then(|| lanes.clone())),
             identity: Identity::new(store.clone(), config.logins, config.session_lifetime),
             catalog: Catalog::new(store.clone()),
             quotas: TenantQuotas::new(store.clone(), config.quotas),
@@ -127,7 +128,7 @@ impl Host {
             memory: Memory::new(config.runs_memory_bytes),
             bodies: Memory::new(config.bodies_memory_bytes),
             aside: Aside::new(),
-            lanes: Lanes::new(store.clone()),
+            lanes,
             wake: Wake::default(),
             store,
             config,
@@ -309,7 +310,7 @@ impl Host {
 
     /// Whether this host runs async walkers, or leaves them to others.
     pub(crate) fn runs_async(&self) -> bool {
-        self.config.role != Role::Api
+        self.config.role.runs()
     }
 
     /// Writes when keys were used for as long as this host lives; never returns.

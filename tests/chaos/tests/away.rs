@@ -14,6 +14,9 @@ const AWAY: Duration = Duration::from_secs(15);
 /// Together some 600 MB, of which the host takes 64.
 const CALLERS: usize = 300;
 const BODY: usize = 2 << 20;
+/// Batches of the most walkers, more than may wait to be stored.
+const BATCHES: usize = 40;
+const BATCH: usize = 1_000;
 const CONFIG: &str = "bodies_memory_bytes = '64MiB'";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,11 +45,19 @@ async fn while_the_database_is_silent_callers_are_told_to_come_back_and_memory_i
         // Some are small, and need no room.
         join_all((0..20).map(async |value| client.post("/walker/echo_later", &json!({"value": value})).await)).await
     };
-    let ((), large, small) = tokio::join!(proxy.stall(AWAY), join_all((0..CALLERS).map(|_| send())), small);
+    let batch = json!({"walkers": vec![json!({"value": 1}); BATCH]});
+    let batches = join_all((0..BATCHES).map(|_| client.post("/walker/echo_later/batch", &batch)));
+    let ((), large, small, batches) =
+        tokio::join!(proxy.stall(AWAY), join_all((0..CALLERS).map(|_| send())), small, batches);
     let grown = host.peak_kib() - before;
     let mut accepted = Vec::new();
     let (mut away, mut busy) = (0, 0);
-    for answer in large.into_iter().chain(small) {
+    let turned_away = batches.iter().filter(|answer| answer.text.contains("host.busy")).count();
+    assert!((1..BATCHES).contains(&turned_away), "{turned_away} of {BATCHES} batches");
+    let of_batches = batches.iter().filter(|answer| answer.status == 200);
+    let ids = of_batches.flat_map(|answer| serde_json::from_value::<Vec<String>>(answer.json()["walker_ids"].clone()));
+    accepted.extend(ids.flatten());
+    for answer in large.into_iter().chain(small).chain(batches.into_iter().filter(|answer| answer.status != 200)) {
         if answer.status == 200 {
             accepted.push(answer.expect(200)["walker_id"].as_str().unwrap().to_owned());
             continue;

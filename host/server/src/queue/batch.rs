@@ -50,6 +50,16 @@ pub(crate) trait Rows: Send + Sync + 'static {
     /// About how large a row is, in bytes.
     fn bytes(row: &Self::Row) -> usize;
 
+    /// As how many rows it counts in a statement.
+    fn weight(_row: &Self::Row) -> usize {
+        1
+    }
+
+    /// For how long a connection rests after a statement that took so long, for others to have their turn.
+    fn rest(&self, _took: Duration) -> Duration {
+        Duration::ZERO
+    }
+
     /// Whether nobody wants this row written any more. Only asked before it is first sent.
     fn is_abandoned(row: &Self::Row) -> bool;
 
@@ -139,6 +149,10 @@ async fn write_all<R: Rows>(mut waiting: mpsc::Receiver<Waiting<R>>, mut idle: V
             last_sent = Instant::now();
             writing.push(async move {
                 writer.write(rows).await;
+                let rest = writer.kind.rest(last_sent.elapsed());
+                if !rest.is_zero() {
+                    tokio::time::sleep(rest).await;
+                }
                 writer
             });
             continue;
@@ -159,29 +173,31 @@ async fn write_all<R: Rows>(mut waiting: mpsc::Receiver<Waiting<R>>, mut idle: V
 /// The rows that go next.
 struct Batch<R: Rows> {
     rows: Vec<Waiting<R>>,
+    weight: usize,
     bytes: usize,
 }
 
 impl<R: Rows> Default for Batch<R> {
     fn default() -> Self {
-        Self { rows: Vec::new(), bytes: 0 }
+        Self { rows: Vec::new(), weight: 0, bytes: 0 }
     }
 }
 
 impl<R: Rows> Batch<R> {
     fn push(&mut self, row: Waiting<R>) {
+        self.weight += R::weight(&row.row);
         self.bytes += R::bytes(&row.row);
         self.rows.push(row);
     }
 
     /// Large enough for a connection of its own.
     fn is_full(&self) -> bool {
-        self.rows.len() >= FULL_ROWS || self.bytes >= FULL_BYTES
+        self.weight >= FULL_ROWS || self.bytes >= FULL_BYTES
     }
 
     /// Takes no more.
     fn is_closed(&self) -> bool {
-        self.rows.len() >= MAX_ROWS || self.bytes >= MAX_STATEMENT_BYTES
+        self.weight >= MAX_ROWS || self.bytes >= MAX_STATEMENT_BYTES
     }
 }
 

@@ -76,9 +76,9 @@ impl Scene {
             .unwrap();
         let lease = HostLease::register(&store, Role::All).await.unwrap();
         let waiters = Waiters::default();
-        let writers = Writers::start(&store, waiters.clone());
         let actor = Actor { tenant: TenantId(tenant), root, reach: Reach::Root };
         let lanes = Lanes::new(store.clone());
+        let writers = Writers::start(&store, waiters.clone(), Some(lanes.clone()));
         Self { store, actor, lease, slots: Slots::new(4), lanes, waiters, writers, module_id }
     }
 

@@ -1,15 +1,16 @@
 //! The batches that this host writes: accepted walkers, results, sync records, checkpoints and log chunks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{OwnedMutexGuard, oneshot};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_postgres::Statement;
 
-use super::Waiters;
 use super::again::{Again, AgainRow};
 use super::batch::{Batcher, Rows};
 use super::groups::{Group, GroupRow, Grouped, Groups};
+use super::{Lanes, Waiters};
 use crate::store::attempts::FailedAttempt;
 use crate::store::checkpoint::{self, Checkpoint};
 use crate::store::complete::{self, ResultRow};
@@ -23,7 +24,9 @@ const WRITERS: usize = 3;
 /// A walker waits for its checkpoint in its slot: while one is on its way to the disk, another is filled.
 const CHECKPOINT_WRITERS: usize = 2;
 /// Two connections, so that a large batch on its way does not hold up a small one.
-const GROUP_WRITERS: usize = 2;
+const BATCH_WRITERS: usize = 2;
+/// So many walkers may wait to be stored in batches: a few seconds' worth while others wait to run. Who brings more is told at once.
+const BATCHED: usize = 32_000;
 /// The others are rarer, or nobody waits for them.
 const FEW_WRITERS: usize = 1;
 /// How long a request waits for its commit. Then it is told so; a row that was already sent may still be committed.
@@ -60,14 +63,19 @@ pub(crate) struct Writers {
     checkpoints: Batcher<Checkpoints>,
     logs: Batcher<LogChunks>,
     again: Batcher<Again>,
-    groups: Batcher<Groups>,
+    keyed: Batcher<Groups>,
+    batches: Batcher<Groups>,
+    batched: Arc<Semaphore>,
 }
 
 impl Writers {
-    /// Starts the writing tasks. `waiters` hear of every result.
-    pub(crate) fn start(store: &Store, waiters: Waiters) -> Self {
+    /// Starts the writing tasks. `waiters` hear of every result; batches give way to what waits in `lanes`, on a host that runs it.
+    pub(crate) fn start(store: &Store, waiters: Waiters, lanes: Option<Lanes>) -> Self {
         Self {
-            groups: Batcher::start(store.clone(), Groups, GROUP_WRITERS),
+            // On a way of their own: one walker need not wait for thousands.
+            keyed: Batcher::start(store.clone(), Groups { gives_way: None }, FEW_WRITERS),
+            batches: Batcher::start(store.clone(), Groups { gives_way: lanes }, BATCH_WRITERS),
+            batched: Arc::new(Semaphore::new(BATCHED)),
             again: Batcher::start(store.clone(), Again, FEW_WRITERS),
             intake: Batcher::start(store.clone(), Intake, WRITERS),
             results: Batcher::start(store.clone(), Results { waiters }, WRITERS),
@@ -85,7 +93,13 @@ impl Writers {
     /// Stores a group of walkers, all or none; returns once that is committed, or once it is known that its key was used
     /// before. With a start its only walker is stored as claimed, and starts at once.
     pub(crate) async fn accept_group(&self, group: Group, start: Option<Start>) -> Result<Grouped, Error> {
-        committed(|reply| self.groups.send(GroupRow { group, start, reply })).await
+        let groups = if group.walkers.len() == 1 { &self.keyed } else { &self.batches };
+        committed(|reply| groups.send(GroupRow { group, start, reply })).await
+    }
+
+    /// Room for a batch of so many walkers until it is stored; `None`: too many wait already.
+    pub(crate) fn room(&self, walkers: usize) -> Option<OwnedSemaphorePermit> {
+        self.batched.clone().try_acquire_many_owned(u32::try_from(walkers).ok()?).ok()
     }
 
     /// Stores a failed attempt and has the walker tried again, if its retries are not used up. `false`: they are, or the

@@ -1,6 +1,10 @@
 //! Groups are stored whole and once: batches, and what idempotency keys promise.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
+use crate::queue::batch::Rows;
+use crate::queue::groups::Groups;
 use crate::queue::{Group, Grouped};
 use crate::store::keys::{Kept, Key};
 
@@ -46,7 +50,7 @@ async fn a_key_stands_for_its_first_group() {
 async fn of_many_at_once_one_is_first() {
     let scene = Scene::new().await;
     // Two hosts' writers on one database, and several of a key in one statement.
-    let other = Writers::start(&scene.store, Waiters::default());
+    let other = Writers::start(&scene.store, Waiters::default(), None);
     let puts = (0..200_u8).map(|at| {
         let group = scene.group(Some(scene.key(at % 5, 1)), 1 + usize::from(at % 3));
         let writers = if at % 2 == 0 { &scene.writers } else { &other };
@@ -175,4 +179,40 @@ async fn keys_are_forgotten_after_a_day_in_batches() {
     assert!(scene.store.forget_keys().await.unwrap());
     assert!(!scene.store.forget_keys().await.unwrap());
     assert_eq!(scene.stored().await, (3, 3, 3));
+}
+
+#[tokio::test]
+async fn batches_give_way_to_walkers_that_wait_and_hold_up_no_keyed_one() {
+    let scene = Scene::new().await;
+    let walker = scene.walker();
+    let lane = Lane { tenant: walker.tenant, walker: walker.walker.clone(), priority: walker.priority };
+    let groups = Groups { gives_way: Some(scene.lanes.clone()) };
+    let took = Duration::from_millis(10);
+    assert_eq!(groups.rest(took), Duration::ZERO);
+    scene.lanes.queued(scene.lane(&walker).await, &lane, None);
+    assert!(groups.rest(took) > took && groups.rest(60 * took) < 60 * took);
+    assert_eq!(Groups { gives_way: None }.rest(took), Duration::ZERO);
+
+    let stored = AtomicUsize::new(0);
+    let batches = (0..10).map(|_| scene.group(None, 500)).map(async |batch| {
+        assert!(matches!(scene.put(batch).await, Grouped::Stored(_)));
+        stored.fetch_add(1, Ordering::Relaxed);
+    });
+    let keyed = async {
+        assert!(matches!(scene.put(scene.group(Some(scene.key(1, 1)), 1)).await, Grouped::Stored(_)));
+        stored.load(Ordering::Relaxed)
+    };
+    let (_, before) = tokio::join!(futures::future::join_all(batches), keyed);
+    assert!(before < 10, "it waited for all of them");
+    assert_eq!(scene.stored().await, (5_001, 5_001, 1));
+}
+
+#[tokio::test]
+async fn there_is_room_for_so_many_batches_at_once() {
+    let scene = Scene::new().await;
+    let rooms: Vec<_> = (0..32).map(|_| scene.writers.room(1_000)).collect();
+    assert!(rooms.iter().all(Option::is_some));
+    assert!(scene.writers.room(1).is_none());
+    drop(rooms);
+    assert!(scene.writers.room(1).is_some());
 }
