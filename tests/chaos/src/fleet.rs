@@ -163,7 +163,7 @@ impl Fleet {
     /// Kills the process behind one of the hosts' connections, by lot. `false`: Postgres was away already.
     pub(crate) async fn kill_backend(&self, lot: usize) -> bool {
         let Ok(admin) = self.database().await else { return false };
-        let pids = admin.query("select pid from pg_stat_activity where application_name = 'walker'", &[]).await;
+        let pids = admin.query("select pid from pg_stat_activity where application_name like 'walker%'", &[]).await;
         let Some(pid) = pids.ok().and_then(|pids| Some(pids.get(lot % pids.len().max(1))?.get(0))) else {
             return false;
         };

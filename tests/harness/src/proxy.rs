@@ -1,6 +1,6 @@
 //! A way to Postgres that a test can cut, stall and close: what networks do to connections.
 //!
-//! Forwards bytes and counts them; knows nothing of the protocol they are in.
+//! Forwards bytes and counts them; of the protocol they are in it knows only that a connection begins with its own name.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -41,9 +41,16 @@ struct Shared {
 #[derive(Default)]
 struct State {
     refuses: bool,
-    /// The next connection to pass this many further bytes this way ends in the middle of them.
-    fuse: Option<(Way, usize)>,
+    fuse: Option<Fuse>,
     blown: u64,
+}
+
+/// The next connection to pass this many further bytes this way ends in the middle of them.
+struct Fuse {
+    /// In the names of the connections it is about.
+    named: String,
+    way: Way,
+    left: usize,
 }
 
 impl Proxy {
@@ -69,10 +76,15 @@ impl Proxy {
     /// Ends the connection that next passes `bytes` bytes this way, after exactly so many: in the middle of a message,
     /// if they end there.
     pub fn cut_after(&self, way: Way, bytes: usize) {
-        self.shared.state.lock().unwrap().fuse = Some((way, bytes));
+        self.cut_named("", way, bytes);
     }
 
-    /// How many connections [`cut_after`](Self::cut_after) has ended.
+    /// The same for connections with this in their `application_name`: no other's bytes count.
+    pub fn cut_named(&self, named: &str, way: Way, bytes: usize) {
+        self.shared.state.lock().unwrap().fuse = Some(Fuse { named: named.into(), way, left: bytes });
+    }
+
+    /// How many connections these two have ended.
     pub fn fuses_blown(&self) -> u64 {
         self.shared.state.lock().unwrap().blown
     }
@@ -115,17 +127,27 @@ async fn forward(client: TcpStream, shared: Arc<Shared>) {
     // Dropped when Postgres takes nobody: the client sees its connection end.
     let Ok(server) = UnixStream::connect(&shared.socket).await else { return };
     client.set_nodelay(true).unwrap();
-    let (from_client, to_client) = client.into_split();
+    let (mut from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
+    // The first message: among other settings, the name.
+    let mut hello = vec![0; 1 << 10];
+    let Ok(read @ 1..) = from_client.read(&mut hello).await else { return };
+    let name = String::from_utf8_lossy(&hello[..read]);
     // Both ways end with the first that does, as with a connection that is lost.
     tokio::select! {
         _ = cut.changed() => {}
-        () = pass(from_client, to_server, Way::Asking, &shared) => {}
-        () = pass(from_server, to_client, Way::Answering, &shared) => {}
+        () = pass(hello[..read].chain(from_client), to_server, Way::Asking, &name, &shared) => {}
+        () = pass(from_server, to_client, Way::Answering, &name, &shared) => {}
     }
 }
 
-async fn pass(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + Unpin, way: Way, shared: &Shared) {
+async fn pass(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    way: Way,
+    name: &str,
+    shared: &Shared,
+) {
     let mut stalled = shared.stalled.subscribe();
     let mut buffer = vec![0; 16 << 10];
     loop {
@@ -133,7 +155,7 @@ async fn pass(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + 
         if stalled.wait_for(|stalled| !stalled).await.is_err() {
             return;
         }
-        let passes = shared.state.lock().unwrap().burn(way, read);
+        let passes = shared.state.lock().unwrap().burn(name, way, read);
         if to.write_all(&buffer[..passes.unwrap_or(read)]).await.is_err() || passes.is_some() {
             return;
         }
@@ -142,13 +164,13 @@ async fn pass(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + 
 
 impl State {
     /// How many of these bytes are the last to pass; `None` when all do.
-    fn burn(&mut self, way: Way, bytes: usize) -> Option<usize> {
-        let (_, left) = self.fuse.as_mut().filter(|(of, _)| *of == way)?;
-        if bytes < *left {
-            *left -= bytes;
+    fn burn(&mut self, name: &str, way: Way, bytes: usize) -> Option<usize> {
+        let fuse = self.fuse.as_mut().filter(|fuse| fuse.way == way && name.contains(&fuse.named))?;
+        if bytes < fuse.left {
+            fuse.left -= bytes;
             return None;
         }
-        let last = *left;
+        let last = fuse.left;
         self.fuse = None;
         self.blown += 1;
         Some(last)

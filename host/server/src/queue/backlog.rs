@@ -204,7 +204,7 @@ impl Backlog {
             let (session, statement) = match &mut *link {
                 Some(link) => link,
                 none => {
-                    let session = self.store.queue_session().await?;
+                    let session = self.store.queue_session("counts what waits").await?;
                     let statement = session.prepare(live::COUNT).await?;
                     none.insert((session, statement))
                 }
@@ -361,7 +361,7 @@ mod tests {
         assert!(here.due(began).is_empty(), "just counted");
 
         let _ran = there.run(ONE, Uuid::now_v7());
-        let session = store.session().await.unwrap();
+        let session = store.session("a test").await.unwrap();
         assert!(hosts::beat(&session, there.lease.id(), &there.running()).await.unwrap().is_some());
         let next = here.with(ONE, |live| {
             live.asked_at = live.count_next;

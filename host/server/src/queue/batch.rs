@@ -35,7 +35,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 /// One kind of row, and how many of them are written or read at once.
 pub(crate) trait Rows: Send + Sync + 'static {
-    /// The word for it in logs.
+    /// The word for it in logs, and for its connections in `pg_stat_activity`.
     const NAME: &'static str;
     /// The statement, prepared once for each connection.
     const SQL: &'static str;
@@ -44,7 +44,7 @@ pub(crate) trait Rows: Send + Sync + 'static {
 
     /// A connection for it.
     fn connect(store: &Store) -> impl Future<Output = Result<Session, Error>> + Send {
-        store.queue_session()
+        store.queue_session(Self::NAME)
     }
 
     /// About how large a row is, in bytes.

@@ -228,7 +228,7 @@ impl<S: Fn(Claimed, Slot)> Claimer<S> {
         match &mut self.link {
             Some(_) => {}
             none => {
-                let session = self.claiming.store.queue_session().await?;
+                let session = self.claiming.store.queue_session("claims").await?;
                 let claim = session.prepare(claim::CLAIM).await?;
                 let due = session.prepare(lanes::DUE).await?;
                 *none = Some(Link { session, claim, due, carried: 0 });

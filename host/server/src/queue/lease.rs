@@ -98,7 +98,7 @@ impl HostLease {
     async fn beat(&self, store: &Store, backlog: &Backlog, session: &mut Option<Session>) -> Result<(), Error> {
         let session = match session {
             Some(session) => session,
-            None => session.insert(store.session().await?),
+            None => session.insert(store.session("heartbeat").await?),
         };
         if let Some(hosts) = hosts::beat(session, self.id(), &backlog.running()).await? {
             self.0.alone.store(hosts.all == 1, Ordering::Release);

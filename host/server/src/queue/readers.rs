@@ -57,7 +57,7 @@ impl Rows for Reads {
     type Written = Found;
 
     fn connect(store: &Store) -> impl Future<Output = Result<Session, Error>> + Send {
-        store.scoped_session()
+        store.scoped_session(Self::NAME)
     }
 
     fn bytes(_: &Read) -> usize {

@@ -54,7 +54,7 @@ impl Sweeper {
         let session = match &mut self.session {
             Some(session) => session,
             none => {
-                let session = self.store.session().await?;
+                let session = self.store.session("looks for the dead").await?;
                 session.batch_execute(SUSPENDED).await?;
                 none.insert(session)
             }

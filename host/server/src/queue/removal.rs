@@ -53,7 +53,7 @@ async fn turn(store: &Store, stop: &impl Fn(TenantId)) -> Result<(), Error> {
         stop(tenant.id);
     }
     // Closed at the end, and the lock with it.
-    let session = store.session().await?;
+    let session = store.session("removes tenants").await?;
     session.batch_execute(SETTINGS).await?;
     let mine: bool = session.query_one("select pg_try_advisory_lock($1)", &[&LOCK]).await?.get(0);
     if !mine {
@@ -192,7 +192,7 @@ mod tests {
     async fn nothing_of_a_deleted_tenant_is_left_and_all_of_another() {
         let store = test_postgres::store().await;
         let (gone, kept) = (tenant(&store, "gone").await, tenant(&store, "kept").await);
-        let session = store.session().await.unwrap();
+        let session = store.session("a test").await.unwrap();
         let all = holding(&session, kept).await;
         assert_eq!(holding(&session, gone).await, all);
         assert!(all.len() >= 10, "{all:?}");
@@ -235,7 +235,7 @@ mod tests {
         let gone = tenant(&store, "gone").await;
         store.mark_tenant_deleted("gone").await.unwrap();
         settle(&store).await;
-        let session = store.session().await.unwrap();
+        let session = store.session("a test").await.unwrap();
         session.execute("select pg_advisory_lock($1)", &[&LOCK]).await.unwrap();
         turn(&store, &|_| ()).await.unwrap();
         assert!(!holding(&session, gone).await.is_empty(), "another host is at it");
@@ -244,7 +244,7 @@ mod tests {
         sql::delete_walkers(&session, gone).await.unwrap();
         session.execute("delete from walker_names", &[]).await.unwrap();
         drop(session);
-        let session = store.session().await.unwrap();
+        let session = store.session("a test").await.unwrap();
         while !holding(&session, gone).await.is_empty() {
             turn(&store, &|_| ()).await.unwrap();
         }

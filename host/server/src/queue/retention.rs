@@ -43,7 +43,7 @@ pub(crate) async fn keep_size(store: Store, keep_days: u16) {
 /// One turn. What an earlier one left half done is finished first.
 async fn let_go(store: &Store, keep_days: u16, stays: &mut Stays) -> Result<(), Error> {
     // Closed at the end, and the lock with it.
-    let session = store.session().await?;
+    let session = store.session("lets old walkers go").await?;
     session.batch_execute(SETTINGS).await?;
     let mine: bool = session.query_one("select pg_try_advisory_lock($1)", &[&LOCK]).await?.get(0);
     if !mine {

@@ -76,7 +76,7 @@ pub(crate) async fn free_strays(
 async fn look(store: &Store, session: &mut Option<Session>, lease: &HostLease, known: &[Uuid]) -> Result<Found, Error> {
     let session = match session {
         Some(session) => session,
-        None => session.insert(store.session().await?),
+        None => session.insert(store.session("finds strays").await?),
     };
     strays::free(session, lease.id(), known, AGE).await
 }

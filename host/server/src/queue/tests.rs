@@ -139,7 +139,7 @@ impl Scene {
 
     /// What is waiting, taken by the statement alone: from each lane so many, and so many bytes in all.
     pub(super) async fn take(&self, lanes: &[(LaneId, i64)], at_most_bytes: i64) -> Vec<Claimed> {
-        let session = self.store.queue_session().await.unwrap();
+        let session = self.store.queue_session("a test").await.unwrap();
         let statement = session.prepare(claim::CLAIM).await.unwrap();
         let lanes: Vec<Take> = lanes.iter().map(|(lane, at_most)| Take { lane: *lane, at_most: *at_most }).collect();
         let takes = Takes { lanes: &lanes, at_most_bytes };
@@ -249,7 +249,7 @@ async fn a_dead_hosts_walker_goes_on_from_its_checkpoint_until_attempts_run_out(
     let saved = scene.view(lease.id).await;
     assert_eq!((saved.fields.as_str(), saved.schedule.reports.len()), (r#"{"value":5}"#, 1));
 
-    let session = scene.store.session().await.unwrap();
+    let session = scene.store.session("a test").await.unwrap();
     // The host lives: nothing is taken from it.
     assert_eq!(bury(&session, 1).await.unwrap(), Buried::default());
     session.execute("update hosts set heartbeat = now() - interval '1 minute'", &[]).await.unwrap();
@@ -276,7 +276,7 @@ async fn a_dead_hosts_walker_goes_on_from_its_checkpoint_until_attempts_run_out(
 #[tokio::test]
 async fn a_host_that_leaves_hands_its_walkers_back_with_all_they_printed_and_nothing_lost() {
     let mut scene = Scene::new().await;
-    let session = scene.store.session().await.unwrap();
+    let session = scene.store.session("a test").await.unwrap();
     let mut lease = scene.accept().await.lease;
     // However often: no attempt of these was lost.
     for attempt in 1..=4 {
@@ -357,7 +357,7 @@ async fn a_cut_connection_neither_loses_nor_doubles_anything() {
 async fn what_was_committed_before_its_answer_was_lost_is_recognised_whether_or_not_it_has_ended() {
     let scene = Scene::new().await;
     let (waits, ended) = (scene.walker(), scene.walker());
-    let mut session = scene.store.queue_session().await.unwrap();
+    let mut session = scene.store.queue_session("a test").await.unwrap();
     let statement = session.prepare(intake::INTAKE).await.unwrap();
     for walker in [&waits, &ended] {
         intake::insert(&mut session, &statement, &[(walker, Some(scene.lease.id()))], false).await.unwrap();

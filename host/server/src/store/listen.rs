@@ -3,6 +3,7 @@
 use futures::{StreamExt, stream};
 use tokio_postgres::{AsyncMessage, NoTls};
 
+use super::session::named;
 use super::{Error, Session, Store};
 
 impl Store {
@@ -14,7 +15,8 @@ impl Store {
         ready: impl FnOnce(),
         mut hear: impl FnMut(&str, &str),
     ) -> Result<(), Error> {
-        let (client, mut connection) = self.config.connect(NoTls).await?;
+        let config = named(&self.config, &format!("listens to {}", channels.join(" and ")));
+        let (client, mut connection) = config.connect(NoTls).await?;
         let mut messages = stream::poll_fn(move |context| connection.poll_message(context)).boxed();
         let listen = channels.iter().map(|channel| format!("listen {channel}")).collect::<Vec<_>>().join("; ");
         let start = client.batch_execute(&listen);
@@ -48,7 +50,7 @@ impl Store {
         let session = match session {
             Some(session) => session,
             None => {
-                let new = self.session().await?;
+                let new = self.session("announcements").await?;
                 new.batch_execute("set synchronous_commit = off").await?;
                 session.insert(new)
             }

@@ -12,10 +12,12 @@ pub(super) const SCHEMA_LOCK: i64 = 0x7761_6c6b_6572;
 
 /// Runs the migrations that this database has not seen; answers as what its hosts speak for tenants.
 pub(super) async fn migrate(config: &tokio_postgres::Config) -> Result<Role, Error> {
-    let mut session = Session::open(config).await?;
+    let mut session = Session::open(config, "schema").await?;
     // Held until the connection closes, so that hosts which start together wait for the first.
     session.execute("select pg_advisory_lock($1)", &[&SCHEMA_LOCK]).await?;
-    let report = embedded::migrations::runner()
+    let runner = embedded::migrations::runner();
+    let known = runner.get_migrations().iter().map(refinery::Migration::version).max();
+    let report = runner
         // A newer host may have been here: migrations only expand, so that this one can run beside it, and come back.
         .set_abort_missing(false)
         .run_async(&mut *session)

@@ -68,6 +68,8 @@ pub use tokens::{Bearer, KeyRow, Token};
 pub use usage::DayUsage;
 pub use users::User;
 
+/// What its connections call themselves, and what the names of those with a purpose of their own begin with.
+const APPLICATION: &str = "walker";
 /// How long a request waits for a connection before it is told that the database is unavailable.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// How long somebody who reads a walker waits before they are told that the database is unavailable.
@@ -194,14 +196,15 @@ impl Store {
     /// cannot keep them apart.
     pub async fn open(mut config: tokio_postgres::Config, pool_size: usize) -> Result<Self, Error> {
         config
-            .application_name("walker")
+            .application_name(APPLICATION)
             .connect_timeout(CONNECT_WAIT)
             .tcp_user_timeout(SILENCE)
             .keepalives_idle(SILENCE)
             .keepalives_interval(SILENCE / 5)
             .keepalives_retries(3);
         let role = migrate::migrate(&config).await?;
-        let (pool, tenants) = (pool(&config, pool_size, String::new()), pool(&config, pool_size, role.take_on()));
+        let pool = |purpose, settings| pool(&session::named(&config, purpose), pool_size, settings);
+        let (pool, tenants) = (pool("requests", String::new()), pool("requests of tenants", role.take_on()));
         let store = Self { pool, tenants, role, config: Arc::new(config) };
         store.add_days().await?;
         store.check_role().await?;

@@ -309,7 +309,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_days_that_are_asked_for_are_opened() {
         let store = test_postgres::store().await;
-        let session = store.scoped_session().await.unwrap();
+        let session = store.scoped_session("a test").await.unwrap();
         let id = Uuid::now_v7();
         let one = format!("'{{{id}}}', '{{sample}}', 1, '{{null}}', '{id}', '{id}'");
         for (sql, values) in [(READ, one.clone()), (LISTED, format!("'{{{id}}}', 1, '{id}', '{id}'"))] {

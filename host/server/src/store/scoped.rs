@@ -29,8 +29,8 @@ impl Store {
     }
 
     /// A new connection, set up for the queue's statements, that speaks for tenants by way of [`query`].
-    pub(crate) async fn scoped_session(&self) -> Result<Session, Error> {
-        let session = self.queue_session().await?;
+    pub(crate) async fn scoped_session(&self, purpose: &str) -> Result<Session, Error> {
+        let session = self.queue_session(purpose).await?;
         session.batch_execute(&self.role.take_on()).await?;
         Ok(session)
     }

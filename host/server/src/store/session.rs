@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 
-use super::{CONNECT_WAIT, Error, Store};
+use super::{APPLICATION, CONNECT_WAIT, Error, Store};
 
 /// What every queue connection sets: the planner's guesses for these statements are wrong in ways that cost
 /// a hundredfold (a sequential scan of the queue), and their best plans are known.
@@ -22,8 +22,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A new connection with the default planner.
-    pub(super) async fn open(config: &Config) -> Result<Self, Error> {
+    /// A new connection with the default planner. What it is for is its name in `pg_stat_activity`.
+    pub(super) async fn open(config: &Config, purpose: &str) -> Result<Self, Error> {
+        let config = named(config, purpose);
         let connecting = async {
             let (client, connection) = config.connect(NoTls).await?;
             // Its error reaches whoever uses the client next.
@@ -69,15 +70,22 @@ pub(crate) async fn within<T>(at_most: Duration, answer: impl Future<Output = Re
     }
 }
 
+/// The settings for a connection whose name tells an operator what it is for.
+pub(super) fn named(config: &Config, purpose: &str) -> Config {
+    let mut config = config.clone();
+    config.application_name(format!("{APPLICATION}: {purpose}"));
+    config
+}
+
 impl Store {
-    /// A new connection with the default planner.
-    pub(crate) async fn session(&self) -> Result<Session, Error> {
-        Session::open(&self.config).await
+    /// A new connection with the default planner, for this purpose.
+    pub(crate) async fn session(&self, purpose: &str) -> Result<Session, Error> {
+        Session::open(&self.config, purpose).await
     }
 
     /// A new connection set up for the queue's statements.
-    pub(crate) async fn queue_session(&self) -> Result<Session, Error> {
-        let session = self.session().await?;
+    pub(crate) async fn queue_session(&self, purpose: &str) -> Result<Session, Error> {
+        let session = self.session(purpose).await?;
         session.batch_execute(QUEUE_SETTINGS).await?;
         Ok(session)
     }

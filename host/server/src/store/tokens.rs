@@ -77,7 +77,7 @@ const KEY: &str = "id, coalesce(name, '') name, scopes, created_at, expires_at, 
 impl Store {
     /// Keeps other hosts from setting up the first tenant until the answer is dropped.
     pub(crate) async fn lock_first_start(&self) -> Result<Session, Error> {
-        let session = self.session().await?;
+        let session = self.session("first start").await?;
         session.execute("select pg_advisory_lock($1)", &[&FIRST_START_LOCK]).await?;
         Ok(session)
     }

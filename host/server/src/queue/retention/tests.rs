@@ -23,7 +23,7 @@ enum Now {
 impl Scene {
     async fn new() -> Self {
         let store = test_postgres::store().await;
-        let session = store.session().await.unwrap();
+        let session = store.session("a test").await.unwrap();
         session
             .batch_execute(
                 "insert into tenants (name, root_id, public_root_id)
@@ -186,7 +186,7 @@ async fn what_was_interrupted_is_finished() {
     let id = scene.walker("default", 45, Now::Ended).await;
     let part = scene.partition(id, "results");
     // A reader keeps the detaching waiting until it is given up half way.
-    let mut reader = scene.store.session().await.unwrap();
+    let mut reader = scene.store.session("a test").await.unwrap();
     let reading = reader.transaction().await.unwrap();
     reading.query("select 1 from results limit 1", &[]).await.unwrap();
     scene.session.batch_execute("set statement_timeout = '300ms'").await.unwrap();
@@ -218,7 +218,7 @@ async fn only_one_host_does_it_at_a_time() {
 #[tokio::test]
 async fn days_are_added_while_a_dump_reads() {
     let scene = Scene::new().await;
-    let mut dump = scene.store.session().await.unwrap();
+    let mut dump = scene.store.session("a test").await.unwrap();
     let dumping = dump.transaction().await.unwrap();
     dumping.query("select count(*) from walkers, results, logs", &[]).await.unwrap();
     scene.session.batch_execute("set lock_timeout = '5s'; select add_day('2021-01-01')").await.unwrap();

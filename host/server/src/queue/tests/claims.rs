@@ -128,7 +128,7 @@ async fn a_claim_whose_answer_was_lost_is_found_and_given_back() {
     scene.queue(scene.walker()).await;
     // Taken, and nobody here heard of it.
     let stray = scene.claimed(1).await.remove(0).lease;
-    let session = scene.store.session().await.unwrap();
+    let session = scene.store.session("a test").await.unwrap();
     let free = async |known: &[Uuid], age| strays::free(&session, scene.lease.id(), known, age).await.unwrap();
     let young = Duration::from_secs(60);
     assert_eq!(free(&[], young).await, Found::default());

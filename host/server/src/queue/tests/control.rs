@@ -92,7 +92,7 @@ async fn of_a_cancel_and_an_end_exactly_one_wins() {
 #[tokio::test]
 async fn a_host_that_dies_or_leaves_does_not_bring_back_what_it_was_to_stop() {
     let mut scene = Scene::new().await;
-    let session = scene.store.session().await.unwrap();
+    let session = scene.store.session("a test").await.unwrap();
     let (kept, lost) = (scene.accept().await.lease, scene.accept().await.lease);
     let checkpoint = Checkpoint { lease: lost, fields: Json::of(&7), reports: Json::of(&["early"]) };
     assert_eq!(scene.save(checkpoint).await.unwrap(), Fenced::Written);

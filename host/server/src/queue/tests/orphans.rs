@@ -4,7 +4,7 @@ use super::*;
 
 /// How many rows of these tables and their days were read one after the other, so far.
 async fn read_in_passing(scene: &Scene, tables: &str) -> i64 {
-    let session = scene.store.session().await.unwrap();
+    let session = scene.store.session("a test").await.unwrap();
     let sql = "select coalesce(sum(seq_tup_read), 0)::int8 from pg_stat_user_tables where relname ~ $1";
     session.query_one(sql, &[&format!("^({tables})(_2|$)")]).await.unwrap().get(0)
 }
@@ -21,7 +21,7 @@ async fn burying_one_walker_does_not_go_through_all_there_are() {
     // They make the planner expect many to end; so do no statistics at all.
     futures::future::join_all((0..2_000).map(|_| scene.writers.accept(scene.walker(), None))).await;
     assert_eq!(scene.cancel(stopped.id).await, Cancelled::Stopping(stopped));
-    let session = scene.store.session().await.unwrap();
+    let session = scene.store.session("a test").await.unwrap();
     let lost = "insert into attempts (id, attempt, tenant_id, root_id, started, code, error, failure)
                 select q.id, generate_series(2, 3), q.tenant_id, q.id, now(), 'host.lost', '', '{}' from queue q where q.id = $1";
     assert_eq!(session.execute(lost, &[&given_up.id]).await.unwrap(), 2);
@@ -42,10 +42,10 @@ async fn burying_one_walker_does_not_go_through_all_there_are() {
 async fn one_that_somebody_holds_keeps_no_other_from_being_freed() {
     let scene = Scene::new().await;
     let (held, other) = (scene.accept().await.lease, scene.accept().await.lease);
-    let holder = scene.store.session().await.unwrap();
+    let holder = scene.store.session("a test").await.unwrap();
     holder.batch_execute("begin").await.unwrap();
     holder.execute("update queue set owner = -owner where id = $1", &[&held.id]).await.unwrap();
-    let session = scene.store.session().await.unwrap();
+    let session = scene.store.session("a test").await.unwrap();
     session.execute("delete from hosts", &[]).await.unwrap();
     let buried = tokio::time::timeout(Duration::from_secs(1), bury(&session, 3));
     assert_eq!(buried.await.expect("it waits").unwrap(), Buried { freed: 1, ..Buried::default() });

@@ -66,7 +66,7 @@ async fn each_of_many_sees_its_own_and_large_ones_are_read_alone() {
         (&other_root, &large, None),
         (&me, &again, Some(Status::Pending)),
     ];
-    let session = scene.store.queue_session().await.unwrap();
+    let session = scene.store.queue_session("a test").await.unwrap();
     let statement = session.prepare(READ).await.unwrap();
     let asked: Vec<_> = wanted.iter().map(|(actor, id, _)| (*actor, *id)).chain([(&me, &large)]).collect();
     let mut found = read(&session, &statement, &asked).await.unwrap();

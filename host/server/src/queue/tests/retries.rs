@@ -59,7 +59,7 @@ async fn a_failed_walker_is_tried_again_later_each_time_until_its_retries_are_us
 #[tokio::test]
 async fn failures_and_lost_hosts_are_counted_apart() {
     let mut scene = Scene::new().await;
-    let session = scene.store.session().await.unwrap();
+    let session = scene.store.session("a test").await.unwrap();
     let retry = Retry { times: 2, backoff: Duration::ZERO, max_backoff: Duration::ZERO };
     let mut lease = scene.accept().await.lease;
     for _ in 0..2 {

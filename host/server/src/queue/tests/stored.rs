@@ -33,7 +33,7 @@ fn large(text: &str) -> Outcome {
 #[tokio::test]
 async fn what_is_accepted_counts_once_and_until_it_is_forgotten() {
     let scene = Scene::new().await;
-    let mut session = scene.store.queue_session().await.unwrap();
+    let mut session = scene.store.queue_session("a test").await.unwrap();
     assert_eq!(scene.counted().await, 0);
     let walker = NewWalker { custom: Some(Json::of("möre")), ..scene.walker() };
     let bytes = walker.stored() as u64;
@@ -81,7 +81,7 @@ async fn what_is_accepted_counts_once_and_until_it_is_forgotten() {
 #[tokio::test]
 async fn sync_walkers_and_groups_count_as_often_as_they_are_stored() {
     let scene = Scene::new().await;
-    let mut session = scene.store.queue_session().await.unwrap();
+    let mut session = scene.store.queue_session("a test").await.unwrap();
     let statement = session.prepare(RECORD).await.unwrap();
     let (walker, row) = (scene.walker(), result(&scene, &large("sync")));
     for again in [false, true] {

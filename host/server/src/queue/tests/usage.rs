@@ -29,7 +29,7 @@ async fn a_result_counts_once_however_often_it_is_sent() {
         row.used,
         Used { fuel: 7, bytes: (r#"["four"]"#.len() + row.fields.as_ref().map_or(0, Json::len)) as i64 }
     );
-    let mut session = scene.store.queue_session().await.unwrap();
+    let mut session = scene.store.queue_session("a test").await.unwrap();
     let statement = session.prepare(COMPLETE).await.unwrap();
     let late = Lease { attempt: lease.attempt + 1, ..lease };
     for (lease, again, written) in

@@ -95,7 +95,7 @@ impl Scene {
         let login = client.query_one("select id from tokens where hash = 'session'", &[]).await.unwrap().get(0);
         let [waiting, also_waiting, failed, completed] = walkers.try_into().unwrap();
         Self {
-            session: store.scoped_session().await.unwrap(),
+            session: store.scoped_session("a test").await.unwrap(),
             store,
             actor,
             stranger,
