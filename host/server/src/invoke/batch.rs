@@ -48,7 +48,7 @@ impl Host {
         fields: Vec<Json>,
         key: Option<Key>,
     ) -> Result<Answered<Vec<Uuid>>, Error> {
-        let _room = self.writers.room(fields.len()).ok_or(Error::Busy)?;
+        let _room = self.writers.room(actor.tenant, fields.len()).ok_or(Error::Busy)?;
         let ready = self.check_batch(actor, what, fields).await?;
         let (mut place, walkers) = self.place(ready).await?;
         let ids = walkers.iter().map(|walker| walker.id).collect();

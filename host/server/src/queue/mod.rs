@@ -5,6 +5,7 @@
 mod again;
 mod backlog;
 mod batch;
+mod batches;
 mod cancel;
 mod claim;
 mod groups;

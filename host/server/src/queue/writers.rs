@@ -1,14 +1,15 @@
 //! The batches that this host writes: accepted walkers, results, sync records, checkpoints and log chunks.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio_postgres::Statement;
+use walker_model::TenantId;
 
 use super::again::{Again, AgainRow};
 use super::batch::{Batcher, Rows};
+use super::batches::{Batches, Room};
 use super::groups::{Group, GroupRow, Grouped, Groups};
 use super::{Lanes, Waiters};
 use crate::store::attempts::FailedAttempt;
@@ -25,8 +26,6 @@ const WRITERS: usize = 3;
 const CHECKPOINT_WRITERS: usize = 2;
 /// Two connections, so that a large batch on its way does not hold up a small one.
 const BATCH_WRITERS: usize = 2;
-/// So many walkers may wait to be stored in batches: a few seconds' worth while others wait to run. Who brings more is told at once.
-const BATCHED: usize = 32_000;
 /// The others are rarer, or nobody waits for them.
 const FEW_WRITERS: usize = 1;
 /// How long a request waits for its commit. Then it is told so; a row that was already sent may still be committed.
@@ -65,7 +64,7 @@ pub(crate) struct Writers {
     again: Batcher<Again>,
     keyed: Batcher<Groups>,
     batches: Batcher<Groups>,
-    batched: Arc<Semaphore>,
+    on_their_way: Batches,
 }
 
 impl Writers {
@@ -75,7 +74,7 @@ impl Writers {
             // On a way of their own: one walker need not wait for thousands.
             keyed: Batcher::start(store.clone(), Groups { gives_way: None }, FEW_WRITERS),
             batches: Batcher::start(store.clone(), Groups { gives_way: lanes }, BATCH_WRITERS),
-            batched: Arc::new(Semaphore::new(BATCHED)),
+            on_their_way: Batches::new(),
             again: Batcher::start(store.clone(), Again, FEW_WRITERS),
             intake: Batcher::start(store.clone(), Intake, WRITERS),
             results: Batcher::start(store.clone(), Results { waiters }, WRITERS),
@@ -93,13 +92,22 @@ impl Writers {
     /// Stores a group of walkers, all or none; returns once that is committed, or once it is known that its key was used
     /// before. With a start its only walker is stored as claimed, and starts at once.
     pub(crate) async fn accept_group(&self, group: Group, start: Option<Start>) -> Result<Grouped, Error> {
-        let groups = if group.walkers.len() == 1 { &self.keyed } else { &self.batches };
-        committed(|reply| groups.send(GroupRow { group, start, reply })).await
+        let (walkers, tenant) = (group.walkers.len(), group.walkers.first().map(|walker| walker.tenant));
+        let Some(tenant) = tenant.filter(|_| walkers > 1) else {
+            return committed(|reply| self.keyed.send(GroupRow { group, start, reply })).await;
+        };
+        // Held until it is stored, not only until it is sent.
+        let mut turn = None;
+        committed(|reply| async {
+            turn = self.on_their_way.turn(tenant, walkers).await;
+            self.batches.send(GroupRow { group, start, reply }).await;
+        })
+        .await
     }
 
-    /// Room for a batch of so many walkers until it is stored; `None`: too many wait already.
-    pub(crate) fn room(&self, walkers: usize) -> Option<OwnedSemaphorePermit> {
-        self.batched.clone().try_acquire_many_owned(u32::try_from(walkers).ok()?).ok()
+    /// Room for a batch of so many walkers until it is stored; `None`: too many of its tenant wait already.
+    pub(crate) fn room(&self, tenant: TenantId, walkers: usize) -> Option<Room> {
+        self.on_their_way.room(tenant, walkers)
     }
 
     /// Stores a failed attempt and has the walker tried again, if its retries are not used up. `false`: they are, or the

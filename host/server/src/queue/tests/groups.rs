@@ -208,11 +208,20 @@ async fn batches_give_way_to_walkers_that_wait_and_hold_up_no_keyed_one() {
 }
 
 #[tokio::test]
-async fn there_is_room_for_so_many_batches_at_once() {
+async fn a_flood_of_one_tenants_batches_holds_up_no_other_tenant() {
     let scene = Scene::new().await;
-    let rooms: Vec<_> = (0..32).map(|_| scene.writers.room(1_000)).collect();
-    assert!(rooms.iter().all(Option::is_some));
-    assert!(scene.writers.room(1).is_none());
-    drop(rooms);
-    assert!(scene.writers.room(1).is_some());
+    let stored = AtomicUsize::new(0);
+    let flood = (0..30).map(|_| scene.group(None, 500)).map(async |batch| {
+        assert!(matches!(scene.put(batch).await, Grouped::Stored(_)));
+        stored.fetch_add(1, Ordering::Relaxed);
+    });
+    let other = async {
+        let mut batch = scene.group(None, 500);
+        batch.walkers.iter_mut().for_each(|walker| walker.tenant = TenantId(scene.actor.tenant.0 + 1));
+        assert!(matches!(scene.put(batch).await, Grouped::Stored(_)));
+        stored.load(Ordering::Relaxed)
+    };
+    let (_, before) = tokio::join!(futures::future::join_all(flood), other);
+    assert!(before <= 8, "it waited for {before} of 30");
+    assert_eq!(scene.stored().await, (15_500, 15_500, 0));
 }
