@@ -105,7 +105,10 @@ where
 
 /// Reads a filter such as `info,walker_server=debug`.
 pub(crate) fn filter(text: &str) -> Result<EnvFilter, Error> {
-    EnvFilter::builder().parse(text).map_err(|source| Error::Filter { filter: text.to_owned(), source })
+    let unreadable = |source| Error::Filter { filter: text.to_owned(), source };
+    let filter = EnvFilter::builder().parse(text).map_err(unreadable)?;
+    // An error to its library, which we expect after every downgrade, and say in our own words.
+    Ok(filter.add_directive("refinery_core::traits::missing=off".parse().map_err(unreadable)?))
 }
 
 #[cfg(test)]

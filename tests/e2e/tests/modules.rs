@@ -185,7 +185,7 @@ fn has_said(host: &Host, text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn settings_that_a_newer_host_took_in_are_passed_over() {
+async fn what_a_newer_host_took_in_or_changed_is_passed_over() {
     let newer = scene::host().await;
     let database_url = newer.options().database_url.clone();
     let connected = tokio_postgres::connect(database_url.as_ref().unwrap(), tokio_postgres::NoTls).await;
@@ -195,8 +195,12 @@ async fn settings_that_a_newer_host_took_in_are_passed_over() {
         select json_agg(jsonb_set(definition, '{settings}', definition->'settings' || '{\"colour\": {\"red\": 1}}'))
         from jsonb_array_elements(definitions::jsonb) definition)";
     assert!(client.execute(add, &[]).await.unwrap() > 0);
+    let migrate = "insert into refinery_schema_history (version, name, applied_on, checksum)
+        select version + 1, 'later', applied_on, '1' from refinery_schema_history order by version desc limit 1";
+    assert_eq!(client.execute(migrate, &[]).await.unwrap(), 1);
     // This one has read none of them yet.
     let host = Host::start(Options { database_url, ..Options::default() }).await;
+    assert!(has_said(&host, "a newer host has brought the schema to version"));
     let client = Client::new(&host.url, newer.client.token());
     let view = client.run("sample", &json!({})).await;
     assert_eq!(view["schedule"]["status"], "completed", "{view}");

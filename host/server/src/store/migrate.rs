@@ -26,5 +26,14 @@ pub(super) async fn migrate(config: &tokio_postgres::Config) -> Result<Role, Err
     for migration in report.applied_migrations() {
         tracing::info!(version = %migration.version(), "brought the schema to version {}", migration.version());
     }
+    let last = embedded::migrations::runner().get_last_applied_migration_async(&mut *session).await;
+    let found = last.map_err(|error| Error::Migration(error.into()))?.map(|migration| migration.version());
+    if let (Some(found), Some(known)) = (found, known)
+        && found > known
+    {
+        tracing::info!(
+            "a newer host has brought the schema to version {found}; this one knows it up to {known}, and runs beside it"
+        );
+    }
     roles::prepare(&session).await
 }
