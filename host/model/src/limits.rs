@@ -1,4 +1,4 @@
-//! What one run may use: one table of limits, each with its default and the ceiling that operators begin with.
+//! What one run may use: one table of limits, and what it did use.
 //!
 //! Knows nothing of who enforces them or who may raise them.
 
@@ -6,44 +6,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// One row of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
-    /// Its name: in settings files, in quotas, in messages.
-    pub name: &'static str,
-    /// Its name beside what was used: `run.usage` and `run.limits` have the same keys.
-    pub usage: &'static str,
-    /// What it bounds, in one sentence.
-    pub doc: &'static str,
-    /// Where nobody says otherwise.
-    pub default: u64,
-    /// The most a quota may raise it to, where the operator does not say otherwise.
-    pub ceiling: u64,
-}
+use crate::table::table;
 
 macro_rules! limits {
     ($( #[doc = $doc:literal] $name:ident as $usage:ident = $default:expr, at most $ceiling:expr; )*) => {
-        /// What one run may use. A definition may lower them, never raise them.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct Limits {
-            $( #[doc = $doc] pub $name: u64, )*
+        table! {
+            /// What one run may use. A definition may lower them, never raise them.
+            pub struct Limits {
+                $( #[doc = $doc] $name as $usage = $default, at most $ceiling; )*
+            }
         }
 
         impl Limits {
-            /// Where nobody says otherwise.
-            pub const DEFAULT: Self = Self { $( $name: $default, )* };
-            /// The most that quotas may raise them to, where the operator does not say otherwise.
-            pub const CEILING: Self = Self { $( $name: $ceiling, )* };
-            /// Every limit.
-            pub const ALL: &[Limit] = &[$( Limit {
-                name: stringify!($name),
-                usage: stringify!($usage),
-                doc: $doc,
-                default: $default,
-                ceiling: $ceiling,
-            }, )*];
-
             /// All of them in the table's order, which only ever grows at its end: how they are stored, beside every
             /// result. They read back from that as from an object. What old hosts do not know is left out at the end for
             /// as long as it is as usual, so that such defaults never change.
@@ -53,22 +27,6 @@ macro_rules! limits {
                     values.pop();
                 }
                 values
-            }
-
-            /// The limit of this name.
-            pub fn get(&self, name: &str) -> Option<u64> {
-                match name {
-                    $( stringify!($name) => Some(self.$name), )*
-                    _ => None,
-                }
-            }
-
-            /// The same, to be changed.
-            pub fn get_mut(&mut self, name: &str) -> Option<&mut u64> {
-                match name {
-                    $( stringify!($name) => Some(&mut self.$name), )*
-                    _ => None,
-                }
             }
         }
 
@@ -181,12 +139,6 @@ fn is_zero(used: &u64) -> bool {
     *used == 0
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
 impl Limits {
     /// The wall-clock limit.
     pub fn time(&self) -> Duration {
@@ -197,6 +149,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Limit;
 
     #[test]
     fn every_limit_has_a_default_below_its_ceiling_and_a_place_in_usage() {

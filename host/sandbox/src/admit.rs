@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of the process around it.
 
-use walker_model::Definition;
+use walker_model::{Definition, UploadCost};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
@@ -56,6 +56,8 @@ pub(crate) struct Compiled {
     pub(crate) native: Vec<u8>,
     pub(crate) shape: Shape,
     pub(crate) definitions: Vec<Definition>,
+    /// But for what compiling took.
+    pub(crate) cost: UploadCost,
 }
 
 /// Checks, compiles and asks a module.
@@ -65,10 +67,11 @@ pub(crate) struct Compiled {
 pub(crate) async fn admit(
     engine: &Engine,
     bounds: &Bounds,
+    most: &UploadCost,
     most_instances: u64,
     wasm: &[u8],
 ) -> Result<Compiled, Rejected> {
-    let binary = componentize::component(wasm, bounds)?;
+    let (binary, cost) = componentize::component(wasm, bounds, most)?;
     let layout = componentize::layout(&binary)?;
     let core_instances = instances::count(&binary)?;
     if core_instances > most_instances {
@@ -92,7 +95,7 @@ pub(crate) async fn admit(
     let native = component
         .serialize()
         .map_err(|error| Rejected::new(format!("the compiled module cannot be kept: {error:#}")))?;
-    Ok(Compiled { native, shape: Shape { layout, core_instances }, definitions })
+    Ok(Compiled { native, shape: Shape { layout, core_instances }, definitions, cost })
 }
 
 fn check_imports(engine: &Engine, component: &Component) -> Result<(), Rejected> {

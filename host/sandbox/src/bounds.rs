@@ -3,6 +3,7 @@
 //! Knows nothing of what is valid; a count is what the upload claims.
 
 use serde::{Deserialize, Serialize};
+use walker_model::UploadCost;
 use wasmparser::{Operator, Parser, Payload};
 
 use crate::componentize::Rejected;
@@ -13,10 +14,6 @@ use crate::componentize::Rejected;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bounds {
-    /// Functions with a body. CPython has 15,000.
-    pub functions: u64,
-    /// Types, those of components included.
-    pub types: u64,
     /// Imports and exports together.
     pub names: u64,
     /// Globals.
@@ -40,8 +37,6 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            functions: 200_000,
-            types: 100_000,
             names: 100_000,
             globals: 100_000,
             segments: 100_000,
@@ -69,23 +64,29 @@ struct Counted {
 }
 
 impl Bounds {
-    /// Counts what an upload holds.
+    /// Counts what an upload holds: what counts as its cost is told, of which it may have at most so much.
     ///
     /// What cannot be parsed is passed over: the validator, which comes next, says it better.
     ///
     /// # Errors
     /// When there is too much of something, in words for the author.
-    pub(crate) fn check(&self, wasm: &[u8]) -> Result<(), Rejected> {
+    pub(crate) fn check(&self, most: &UploadCost, wasm: &[u8]) -> Result<UploadCost, Rejected> {
         let mut counted = Counted::default();
         for payload in Parser::new(0).parse_all(wasm) {
-            let Ok(payload) = payload else { return Ok(()) };
+            let Ok(payload) = payload else { break };
             counted.add(&payload);
             if let Payload::CodeSectionEntry(body) = &payload {
                 self.check_function(body)?;
             }
-            counted.check(self)?;
+            counted.check(self, most)?;
         }
-        Ok(())
+        Ok(UploadCost {
+            module_bytes: wasm.len() as u64,
+            module_functions: counted.functions,
+            module_types: counted.types,
+            compile_memory_bytes: 0,
+            compile_ms: 0,
+        })
     }
 
     fn check_function(&self, body: &wasmparser::FunctionBody<'_>) -> Result<(), Rejected> {
@@ -137,10 +138,14 @@ impl Counted {
         }
     }
 
-    fn check(&self, bounds: &Bounds) -> Result<(), Rejected> {
+    fn check(&self, bounds: &Bounds, most: &UploadCost) -> Result<(), Rejected> {
         let check = |count, most, what| within(count, most, || "the module".into(), what);
-        check(self.functions, bounds.functions, "functions")?;
-        check(self.types, bounds.types, "types")?;
+        let afford = |count, most, what| {
+            let refusal = || format!("the module has {count} {what}; its limit (module_{what}) is {most}");
+            if count <= most { Ok(()) } else { Err(Rejected::new(refusal())) }
+        };
+        afford(self.functions, most.module_functions, "functions")?;
+        afford(self.types, most.module_types, "types")?;
         check(self.names, bounds.names, "imports and exports")?;
         check(self.globals, bounds.globals, "globals")?;
         check(self.segments, bounds.segments, "segments of data and table elements")?;

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of compiling. Everything refused is said in words for the module's author.
 
+use walker_model::UploadCost;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
@@ -27,26 +28,27 @@ impl Rejected {
     }
 }
 
-/// A component's binary, made from whatever was uploaded. The same bytes always give the same component, so that
+/// A component's binary, made from whatever was uploaded, and what counts of its cost before it is compiled. The same bytes always give the same component, so that
 /// places in it can be found again later.
 ///
 /// # Errors
 /// When the upload is not WebAssembly, not valid, uses what is not allowed, or was not built for the contract.
-pub(crate) fn component(wasm: &[u8], bounds: &Bounds) -> Result<Vec<u8>, Rejected> {
+pub(crate) fn component(wasm: &[u8], bounds: &Bounds, most: &UploadCost) -> Result<(Vec<u8>, UploadCost), Rejected> {
     let kind = kind(wasm)?;
-    bounds.check(wasm)?;
-    match kind {
+    let cost = bounds.check(most, wasm)?;
+    let component = match kind {
         Encoding::Component => {
             validate(wasm)?;
-            Ok(wasm.to_vec())
+            wasm.to_vec()
         }
         Encoding::Module => {
             validate(wasm)?;
             let component = encode(wasm)?;
             validate(&component)?;
-            Ok(component)
+            component
         }
-    }
+    };
+    Ok((component, cost))
 }
 
 /// Where the core modules of a component stand, in order of appearance, nested components included.

@@ -6,6 +6,7 @@
 use std::sync::LazyLock;
 
 use tokio::runtime::Runtime;
+use walker_model::UploadCost;
 use wasmtime::Engine;
 
 use crate::componentize::Rejected;
@@ -20,7 +21,9 @@ static RUNTIME: LazyLock<Runtime> =
 
 /// Admits an upload as the jailed child would.
 pub fn upload(wasm: &[u8]) {
-    if let Err(Rejected(message)) = RUNTIME.block_on(admit::admit(&ENGINE, &Bounds::default(), 256, wasm)) {
+    if let Err(Rejected(message)) =
+        RUNTIME.block_on(admit::admit(&ENGINE, &Bounds::default(), &UploadCost::DEFAULT, 256, wasm))
+    {
         assert!(!message.is_empty() && message.len() < 100_000, "in words: {} bytes", message.len());
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use addr2line::gimli::{self, EndianSlice, LittleEndian};
 use serde::{Deserialize, Serialize};
-use walker_model::Frame;
+use walker_model::{Frame, UploadCost};
 use wasmparser::{Parser, Payload};
 
 use crate::Bounds;
@@ -35,8 +35,13 @@ const MAX_INLINED: usize = 32;
 ///
 /// # Errors
 /// When the upload is no module.
-pub(crate) fn resolve(wasm: &[u8], bounds: &Bounds, frames: &[Frame]) -> Result<Vec<Option<SourceLine>>, Rejected> {
-    let component = componentize::component(wasm, bounds)?;
+pub(crate) fn resolve(
+    wasm: &[u8],
+    bounds: &Bounds,
+    most: &UploadCost,
+    frames: &[Frame],
+) -> Result<Vec<Option<SourceLine>>, Rejected> {
+    let (component, _) = componentize::component(wasm, bounds, most)?;
     let layout = componentize::layout(&component)?;
     let mut modules = HashMap::new();
     let lines = frames.iter().map(|frame| {

@@ -53,7 +53,6 @@ pub use tls::{PlainHttp, TlsFiles};
 /// | `bodies_memory_bytes` | | `WALKER_BODIES_MEMORY_BYTES` | `bodies_memory_bytes` |
 /// | `clock_resolution` | | `WALKER_CLOCK_RESOLUTION` | `clock_resolution` |
 /// | `grace` | `--grace` | `WALKER_GRACE` | `grace` |
-/// | `max_module_bytes` | | `WALKER_MAX_MODULE_BYTES` | `max_module_bytes` |
 /// | `max_body_bytes` | | `WALKER_MAX_BODY_BYTES` | `max_body_bytes` |
 /// | `module_cache_bytes` | | `WALKER_MODULE_CACHE_BYTES` | `module_cache_bytes` |
 /// | `module_disk_bytes` | | `WALKER_MODULE_DISK_BYTES` | `module_disk_bytes` |
@@ -108,8 +107,6 @@ pub struct Config {
     pub clock_resolution: Duration,
     /// How long running walkers may go on once the host is asked to stop.
     pub grace: Duration,
-    /// The largest module that may be uploaded.
-    pub max_module_bytes: u64,
     /// The largest body of any other request.
     pub max_body_bytes: u64,
     /// How much compiled code is kept ready in memory.
@@ -164,7 +161,6 @@ impl Default for Config {
             // What container runtimes give by default before they kill.
             grace: Duration::from_secs(10),
             // Python and JavaScript components are 2–20 MB.
-            max_module_bytes: 64 << 20,
             // Leaves room for fields of 8 MiB and for batches.
             max_body_bytes: 16 << 20,
             // Some fifty large guests, or thousands of Rust ones.

@@ -165,7 +165,7 @@ impl Host {
             self.room_to_store::<Error>(actor.tenant, 0, storage).await?;
         }
         // It counts again, like one that is accepted.
-        let quota = terms.quotas.live_walkers;
+        let quota = terms.quotas.tenant.live_walkers;
         let room = self.backlog.admit(actor.tenant, &[id.uuid], quota).await;
         let coming = room.map_err(|refused| match refused {
             Refused::Full => Error::TooManyWalkers(quota),

@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(quotas.of(one.id).await.unwrap(), rules.default, "still believed");
         quotas.changed(one.id).await;
         let now = quotas.of(one.id).await.unwrap();
-        assert_eq!((now.limits.fuel, now.live_walkers, now), (7, 3, rules.of(&changed)));
+        assert_eq!((now.limits.fuel, now.tenant.live_walkers, now), (7, 3, rules.of(&changed)));
         assert_eq!(now.limits.reports, rules.default.limits.reports);
         assert_eq!(quotas.of(other.id).await.unwrap(), rules.default);
 

@@ -167,7 +167,7 @@ async fn with_database(
         path: uploads.clone(),
         source,
     })?;
-    let jail = Jail::new(program, sandbox_config, config.jail, uploads);
+    let jail = Jail::new(program, sandbox_config, config.jail, config.quotas.ceiling.0.upload, uploads);
     tokio::spawn(tell_walls(jail.clone()));
     let cache = config.data_dir.join("compiled");
     let key = cache_key::load(&config.data_dir)?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, ensure};
-use walker_model::{Ended, Limits};
+use walker_model::{Ended, Limits, UploadCost};
 use walker_sandbox::{Config, Effects, Jail, JailLimits, Module, PagemapScan, Sandbox, Stop};
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
@@ -29,11 +29,11 @@ pub(crate) fn measure(plan: Plan, threads: usize, runtime: &tokio::runtime::Runt
         let config = Config { slots: threads as u32 + 2, pagemap_scan, ..Config::default() };
         let sandbox = Sandbox::new(config.clone())?;
         let slots = sandbox.slots().context("there is no pool, so that nothing is used again")?;
-        let jail = Jail::new(host::binary()?, config, JailLimits::default(), std::env::temp_dir());
+        let jail = Jail::new(host::binary()?, config, JailLimits::default(), UploadCost::DEFAULT, std::env::temp_dir());
         let mut modules = Vec::new();
         for (pages, elements, letter) in GUESTS {
             let wasm = guest(pages, elements, letter)?;
-            modules.push(sandbox.load(&runtime.block_on(jail.admit(&file(&wasm)?))?.artifact)?);
+            modules.push(sandbox.load(&runtime.block_on(jail.admit(&file(&wasm)?, &UploadCost::DEFAULT))?.artifact)?);
         }
         let (began, runs) = (Instant::now(), plan.reuses / 2);
         let found = look(&sandbox, &modules.into(), runs, threads, runtime)?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, ensure};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use walker_model::{Code, Ended, Json, Limits, NodeId, WalkerId};
+use walker_model::{Code, Ended, Json, Limits, NodeId, UploadCost, WalkerId};
 use walker_sandbox::{
     Config, Effects, Jail, JailLimits, Job, LogLine, Module, PagemapScan, Refusal, Reply, Request, Sandbox, Stop,
 };
@@ -139,8 +139,8 @@ impl Sandboxed {
     pub(crate) async fn new(subject: Subject, config: Config) -> anyhow::Result<Self> {
         let (module, name, fields) = subject.parts();
         let sandbox = Sandbox::new(config.clone())?;
-        let jail = Jail::new(host::binary()?, config, JailLimits::default(), std::env::temp_dir());
-        let admitted = jail.admit(&file(&walker_harness::module(module))?).await?;
+        let jail = Jail::new(host::binary()?, config, JailLimits::default(), UploadCost::DEFAULT, std::env::temp_dir());
+        let admitted = jail.admit(&file(&walker_harness::module(module))?, &UploadCost::DEFAULT).await?;
         let definition = admitted.definitions.iter().find(|definition| definition.name == name);
         let mut limits = definition.with_context(|| format!("there is no walker {name}"))?.limits(Limits::default());
         if subject == Subject::Spins {

@@ -306,3 +306,49 @@ async fn all_runs_together_have_so_much_memory_and_no_tenant_all_of_it() {
     assert_eq!(echo["schedule"]["status"], "completed", "{echo}");
     host.stop().await;
 }
+
+#[tokio::test]
+async fn a_tenants_uploads_cost_no_more_than_it_may_have() {
+    let config =
+        "[limits]\nmodule_functions = 100\n[ceiling]\nmodule_functions = 50000\nmodule_bytes = \"8MiB\"".into();
+    let host = Host::start(Options { config, ..Options::default() }).await;
+    let (client, code) = (&host.client, module("seed"));
+    // As for all, then raised for this one, up to the ceiling.
+    let problem = client.put_module("seed", code.clone()).await.problem(422, "module.rejected");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains(" functions; its limit (module_functions) is 100"), "{problem}");
+    patch(&host, "default", json!({"module_functions": 50_001})).await.problem(422, "fields.invalid");
+    let tenant = patch(&host, "default", json!({"module_functions": 50_000})).await.expect(200);
+    assert_eq!(
+        (&tenant["limits"]["module_functions"], &tenant["limits"]["module_bytes"]),
+        (&json!(50_000), &json!(8 << 20))
+    );
+    for (quota, status, code_of, mention) in [
+        (json!({"module_bytes": code.len() - 1}), 413, "body.too_large", "bytes"),
+        (json!({"module_types": 3}), 422, "module.rejected", "its limit (module_types) is 3"),
+        (json!({"compile_memory_bytes": 32 << 20}), 422, "module.rejected", "more than 32 MiB of memory"),
+        (json!({"compile_ms": 0}), 422, "module.rejected", "more than 0 seconds of processor time"),
+    ] {
+        patch(&host, "default", quota.clone()).await.expect(200);
+        let problem = client.put_module("seed", code.clone()).await.problem(status, code_of);
+        assert!(problem["detail"].as_str().unwrap().contains(mention), "{problem}");
+        let name = quota.as_object().unwrap().keys().next().unwrap();
+        patch(&host, "default", json!({name: null})).await.expect(200);
+    }
+    let published = client.put_module("seed", code.clone()).await.expect(201);
+    let cost = &published["module"]["versions"][0]["cost"];
+    assert_eq!(cost["module_bytes"], code.len(), "{cost}");
+    for (name, least) in
+        [("module_functions", 100), ("module_types", 4), ("compile_memory_bytes", 8 << 20), ("compile_ms", 1)]
+    {
+        assert!(
+            (least..tenant["limits"][name].as_u64().unwrap()).contains(&cost[name].as_u64().unwrap()),
+            "{name}: {cost}"
+        );
+    }
+    // What is published runs on, however little may come after it.
+    patch(&host, "default", json!({"module_bytes": 0, "compile_ms": 0})).await.expect(200);
+    let sample = host.client.run("sample", &json!({})).await;
+    assert_eq!(sample["schedule"]["status"], "completed", "{sample}");
+    host.stop().await;
+}

@@ -354,7 +354,7 @@ async fn logs_are_read_on_from_a_place() {
 
 #[tokio::test]
 async fn every_mistake_is_told_in_its_own_words() {
-    let config = "max_body_bytes = \"64KiB\"\nmax_module_bytes = \"2MiB\"".to_owned();
+    let config = "max_body_bytes = \"64KiB\"\n[limits]\nmodule_bytes = \"2MiB\"".to_owned();
     let host = scene::host_with(Options { config, ..Options::default() }).await;
     let (client, root) = (&host.client, scene::root(&host).await);
     let sample = client.run("sample", &json!({})).await["id"].as_str().unwrap().to_owned();

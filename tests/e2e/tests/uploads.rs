@@ -98,7 +98,7 @@ fn compilations(host: &Host) -> usize {
 
 #[tokio::test]
 async fn a_hostile_module_costs_the_host_nothing() {
-    let config = "[jail]\ncpu_seconds = 3\nmemory_bytes = 800_000_000\n".to_owned();
+    let config = "[limits]\ncompile_ms = \"3s\"\ncompile_memory_bytes = 800_000_000\n".to_owned();
     let options = Options { database_url: Some(scene::database().await), config, ..Options::default() };
     let host = Host::start(options).await;
     let client = &host.client;

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
-use walker_model::{Definition, Frame};
+use walker_model::{Definition, Frame, UploadCost};
 
 use super::attempts::{self, Attempt};
+use super::meter::Meter;
 use super::walls::{self, Walls};
 use super::{JailLimits, Order, wire};
 use crate::artifact::Shape;
@@ -27,6 +28,8 @@ pub(super) struct Instructions {
     pub(super) order: Order,
     pub(super) config: Config,
     pub(super) limits: JailLimits,
+    /// What the module may cost.
+    pub(super) most: UploadCost,
     /// The host's process.
     pub(super) host: u32,
     /// To `symbolize`.
@@ -39,7 +42,7 @@ pub(super) struct Instructions {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     /// To `admit`.
-    Admitted { fingerprint: String, definitions: Vec<Definition>, shape: Shape },
+    Admitted { fingerprint: String, definitions: Vec<Definition>, shape: Shape, cost: UploadCost },
     /// To `symbolize`.
     Lines(Vec<Option<SourceLine>>),
     /// To `inspect`.
@@ -71,7 +74,9 @@ fn locked_up(arguments: &[String]) -> io::Result<ExitCode> {
         return Err(io::Error::other("the jail is started by the host, not by hand"));
     };
     let instructions: Instructions = serde_json::from_str(instructions)?;
-    let mut walls = walls::put_up(&instructions.limits, instructions.host)?;
+    walls::close_inherited()?;
+    let meter = Meter::open()?;
+    let mut walls = walls::put_up(&instructions)?;
     // Never the process's main thread: its stack is as large as whoever started it chose.
     let worker = std::thread::Builder::new().name("jail".into()).stack_size(STACK_BYTES);
     let serves = move || {
@@ -80,7 +85,7 @@ fn locked_up(arguments: &[String]) -> io::Result<ExitCode> {
             rayon::ThreadPoolBuilder::new().build_global().map_err(io::Error::other)?;
         }
         walls.close();
-        serve(instructions, walls)
+        serve(instructions, walls, meter)
     };
     match worker.spawn(serves)?.join() {
         Ok(served) => served.map(|()| ExitCode::SUCCESS),
@@ -88,47 +93,47 @@ fn locked_up(arguments: &[String]) -> io::Result<ExitCode> {
     }
 }
 
-fn serve(instructions: Instructions, walls: Walls) -> io::Result<()> {
+fn serve(instructions: Instructions, walls: Walls, meter: Meter) -> io::Result<()> {
     // Without the buffers of the standard streams, which look for ends of lines.
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let mut module = || {
         let mut wasm = Vec::new();
         input.rewind()?;
-        (&input).take(instructions.limits.max_module_bytes).read_to_end(&mut wasm)?;
+        (&input).take(instructions.most.module_bytes).read_to_end(&mut wasm)?;
         io::Result::Ok(wasm)
     };
     let answer = match instructions.order {
         Order::Admit => {
-            let (answer, native) = answer_admit(&instructions, &module()?)?;
+            let (answer, native) = answer_admit(&instructions, &module()?, meter)?;
             output.write_all(&native)?;
             answer
         }
         Order::Symbolize => {
             let limits = &instructions.limits;
-            match symbolize::resolve(&module()?, &limits.bounds, &instructions.frames) {
+            match symbolize::resolve(&module()?, &limits.bounds, &instructions.most, &instructions.frames) {
                 Ok(lines) => Answer::Lines(lines),
                 Err(Rejected(message)) => Answer::Rejected(message),
             }
         }
         Order::Inspect => Answer::Walls(walls),
         Order::Hoard => {
-            attempts::hoard(instructions.limits.memory_bytes.saturating_mul(2))?;
+            attempts::hoard(instructions.most.compile_memory_bytes.saturating_mul(2))?;
             Answer::Attempts(Vec::new())
         }
-        Order::Attempt => Answer::Attempts(attempts::all(&instructions.socket, instructions.limits.memory_bytes)),
+        Order::Attempt => Answer::Attempts(attempts::all(&instructions.socket, instructions.most.compile_memory_bytes)),
     };
     wire::write(&mut output, &answer)
 }
 
-fn answer_admit(instructions: &Instructions, wasm: &[u8]) -> io::Result<(Answer, Vec<u8>)> {
+fn answer_admit(instructions: &Instructions, wasm: &[u8], meter: Meter) -> io::Result<(Answer, Vec<u8>)> {
     let engine = engine::compiling(&instructions.config).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let most = u64::from(instructions.config.max_core_instances);
-    Ok(match runtime.block_on(admit::admit(&engine, &instructions.limits.bounds, most, wasm)) {
-        Ok(admit::Compiled { native, shape, definitions }) => {
+    Ok(match runtime.block_on(admit::admit(&engine, &instructions.limits.bounds, &instructions.most, most, wasm)) {
+        Ok(admit::Compiled { native, shape, definitions, cost }) => {
             let fingerprint = engine::fingerprint(&engine);
-            (Answer::Admitted { fingerprint, definitions, shape }, native)
+            (Answer::Admitted { fingerprint, definitions, shape, cost: meter.read(cost) }, native)
         }
         Err(Rejected(message)) => (Answer::Rejected(message), Vec::new()),
     })

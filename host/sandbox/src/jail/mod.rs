@@ -4,6 +4,7 @@
 
 mod attempts;
 mod child;
+mod meter;
 mod walls;
 mod watch;
 mod wire;
@@ -20,7 +21,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
-use walker_model::{Definition, Frame};
+use walker_model::{Definition, Frame, UploadCost};
 
 use crate::{Artifact, Bounds, Config, SourceLine};
 pub use attempts::Attempt;
@@ -29,25 +30,19 @@ use child::{Answer, Instructions};
 pub use walls::Walls;
 
 /// Somebody waits for a backtrace, and can do without lines: a hostile module may not make that long.
-const SYMBOLIZE_CPU_SECONDS: u64 = 5;
+const SYMBOLIZE_CPU_MS: u64 = 5_000;
 const SYMBOLIZE_WALL_SECONDS: u64 = 10;
 /// The module, its component, and what their debug information indexes to.
 const SYMBOLIZE_MEMORY_BYTES: u64 = 512 << 20;
 /// How much of what a dying child says is kept.
 const MAX_COMPLAINT_BYTES: u64 = 4 << 10;
 
-/// What one child may use.
+/// What one child may use, beside what an upload may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JailLimits {
-    /// Writable memory, in bytes.
-    pub memory_bytes: u64,
-    /// Processor time, all threads together, in seconds.
-    pub cpu_seconds: u64,
     /// Wall-clock time, in seconds.
     pub wall_seconds: u64,
-    /// The largest upload, in bytes.
-    pub max_module_bytes: u64,
     /// The largest file that the child may write: the native code, and its answer.
     pub artifact_bytes: u64,
     /// How much an upload may hold of what costs when it is compiled.
@@ -57,13 +52,8 @@ pub struct JailLimits {
 impl Default for JailLimits {
     fn default() -> Self {
         Self {
-            // Python and JavaScript components take 0.5 GB to compile.
-            memory_bytes: 2 << 30,
-            // The same take 3 to 11 seconds.
-            cpu_seconds: 60,
+            // Python and JavaScript components take 3 to 11 seconds of a processor.
             wall_seconds: 120,
-            // The same are 2 to 20 MB.
-            max_module_bytes: 64 << 20,
             // Native code is three to six times as large as WebAssembly.
             artifact_bytes: 512 << 20,
             bounds: Bounds::default(),
@@ -77,6 +67,7 @@ pub struct Jail {
     program: PathBuf,
     config: Config,
     limits: JailLimits,
+    most: UploadCost,
     folder: PathBuf,
 }
 
@@ -89,6 +80,8 @@ pub struct Admitted {
     pub definitions: Vec<Definition>,
     /// The engine it was compiled for, as [`crate::Sandbox::fingerprint`] names it.
     pub fingerprint: String,
+    /// What that took.
+    pub cost: UploadCost,
 }
 
 /// Why a module was not admitted.
@@ -121,30 +114,38 @@ impl Jail {
     /// A jail that runs `program jail …`; the program's hidden subcommand must call [`jail_main`].
     ///
     /// `config` must be the one that the [`crate::Sandbox`] was made with: code compiled under another is not loaded.
-    /// What children write lies in `folder`, in files without names.
-    pub fn new(program: PathBuf, config: Config, limits: JailLimits, folder: PathBuf) -> Self {
-        Self { program, config, limits, folder }
+    /// No module may cost more than `most`. What children write lies in `folder`, in files without names.
+    pub fn new(program: PathBuf, config: Config, limits: JailLimits, most: UploadCost, folder: PathBuf) -> Self {
+        Self { program, config, limits, most, folder }
     }
 
-    /// Checks and compiles a module, and asks it what it defines. Nothing of the module is held in memory here.
+    /// What any module may cost at most.
+    pub fn most(&self) -> &UploadCost {
+        &self.most
+    }
+
+    /// Checks and compiles a module that may cost so much, and asks it what it defines. Nothing of it is held in memory here.
     ///
     /// # Errors
     /// When the module may not run here, or the jail did not work.
-    pub async fn admit(&self, module: &File) -> Result<Admitted, AdmitError> {
+    pub async fn admit(&self, module: &File, most: &UploadCost) -> Result<Admitted, AdmitError> {
         let fault = |error: io::Error| AdmitError::Fault(error.to_string());
-        let (size, max) = (module.metadata().map_err(fault)?.len(), self.limits.max_module_bytes);
+        let most = most.below(&self.most);
+        let (size, max) = (module.metadata().map_err(fault)?.len(), most.module_bytes);
         if size > max {
             let message = format!("the module has {size} bytes; at most {max} are taken");
             return Err(AdmitError::Rejected(message));
         }
         let input = Stdio::from(read_only(module).map_err(fault)?);
-        let answer = self.ask(self.instructions(Order::Admit), input).await.map_err(|died| match died {
-            Died::OfTheModule(message) => AdmitError::Rejected(message),
-            Died::OfTheHost(message) => AdmitError::Fault(message),
-        })?;
+        let answer = self.ask(Instructions { most, ..self.instructions(Order::Admit) }, input).await.map_err(
+            |died| match died {
+                Died::OfTheModule(message) => AdmitError::Rejected(message),
+                Died::OfTheHost(message) => AdmitError::Fault(message),
+            },
+        )?;
         match answer {
-            (Answer::Admitted { fingerprint, definitions, shape }, file, native_bytes) => {
-                Ok(Admitted { artifact: Artifact::trusted(file, native_bytes, shape), definitions, fingerprint })
+            (Answer::Admitted { fingerprint, definitions, shape, cost }, file, native_bytes) => {
+                Ok(Admitted { artifact: Artifact::trusted(file, native_bytes, shape), definitions, fingerprint, cost })
             }
             (Answer::Rejected(message), ..) => Err(AdmitError::Rejected(message)),
             _ => Err(AdmitError::Fault("the jail answered another question".into())),
@@ -160,10 +161,10 @@ impl Jail {
         let mut instructions = self.instructions(Order::Symbolize);
         // Names are not needed to find lines, and may be long.
         instructions.frames = frames.iter().map(|frame| Frame { function: None, ..frame.clone() }).collect();
-        let limits = &mut instructions.limits;
-        limits.cpu_seconds = limits.cpu_seconds.min(SYMBOLIZE_CPU_SECONDS);
+        let Instructions { limits, most, .. } = &mut instructions;
         limits.wall_seconds = limits.wall_seconds.min(SYMBOLIZE_WALL_SECONDS);
-        limits.memory_bytes = limits.memory_bytes.min(SYMBOLIZE_MEMORY_BYTES);
+        most.compile_ms = most.compile_ms.min(SYMBOLIZE_CPU_MS);
+        most.compile_memory_bytes = most.compile_memory_bytes.min(SYMBOLIZE_MEMORY_BYTES);
         match self.answer(instructions, input).await? {
             Answer::Lines(lines) if lines.len() == frames.len() => Ok(lines),
             Answer::Rejected(message) => Err(JailFault(message)),
@@ -208,6 +209,7 @@ impl Jail {
             order,
             config: self.config.clone(),
             limits: self.limits,
+            most: self.most,
             host: std::process::id(),
             frames: Vec::new(),
             socket: PathBuf::new(),
@@ -238,7 +240,7 @@ impl Jail {
         let host = |what: &str, error: io::Error| {
             Died::OfTheHost(format!("{what} the jail ({}): {error}", self.program.display()))
         };
-        let limits = instructions.limits;
+        let (limits, most) = (instructions.limits, instructions.most);
         let instructions = serde_json::to_string(&instructions).expect("plain data serialises");
         let output = tempfile::tempfile_in(&self.folder).map_err(|error| host("cannot make a file for", error))?;
         let written = output.try_clone().map_err(|error| host("cannot make a file for", error))?;
@@ -255,36 +257,38 @@ impl Jail {
         let mut complaint = Vec::new();
         let mut complaints = stderr.take(MAX_COMPLAINT_BYTES);
         // Native code counts beside the rest once it can be run.
-        let too_much = watch::holds_more(child.id(), limits.memory_bytes.saturating_add(limits.artifact_bytes));
+        let too_much = watch::holds_more(child.id(), most.compile_memory_bytes.saturating_add(limits.artifact_bytes));
         let ended = async { tokio::join!(complaints.read_to_end(&mut complaint), child.wait()) };
         let (complained, status) = tokio::select! {
             ended = ended => ended,
             // Dropping the child kills it.
-            () = too_much => return Err(Died::OfTheModule(out_of_memory(&limits))),
+            () = too_much => return Err(Died::OfTheModule(out_of_memory(&most))),
         };
         let status = status.map_err(|error| host("lost", error))?;
         complained.map_err(|error| host("cannot hear", error))?;
         if !status.success() {
-            return Err(cause_of_death(status, &String::from_utf8_lossy(&complaint), &limits));
+            return Err(cause_of_death(status, &String::from_utf8_lossy(&complaint), &limits, &most));
         }
         let (answer, before) = wire::read(&output).map_err(|error| host("cannot understand", error))?;
         Ok((answer, output, before))
     }
 }
 
-fn cause_of_death(status: ExitStatus, complaint: &str, limits: &JailLimits) -> Died {
+fn cause_of_death(status: ExitStatus, complaint: &str, limits: &JailLimits, most: &UploadCost) -> Died {
     let complaint = complaint.trim();
     // Rust's allocator says so before it aborts; the kernel's refusals surface as errors, for threads as the last one.
     let refusals =
         ["memory allocation of", "Cannot allocate memory", "out of memory", "Resource temporarily unavailable"];
     if refusals.iter().any(|refusal| complaint.contains(refusal)) {
-        return Died::OfTheModule(out_of_memory(limits));
+        return Died::OfTheModule(out_of_memory(most));
     }
     let Some(signal) = status.signal() else {
         return Died::OfTheHost(format!("the jail ended with {status}: {complaint}"));
     };
     Died::OfTheModule(match Signal::from_named_raw(signal) {
-        Some(Signal::XCPU) => format!("compiling took more than {} seconds of processor time", limits.cpu_seconds),
+        Some(Signal::XCPU) => {
+            format!("compiling took more than {} seconds of processor time", most.compile_ms.div_ceil(1_000))
+        }
         Some(Signal::XFSZ) => format!(
             "its native code is larger than {}; make the module smaller, or split it",
             in_words(limits.artifact_bytes)
@@ -297,8 +301,8 @@ fn cause_of_death(status: ExitStatus, complaint: &str, limits: &JailLimits) -> D
     })
 }
 
-fn out_of_memory(limits: &JailLimits) -> String {
-    let limit = in_words(limits.memory_bytes);
+fn out_of_memory(most: &UploadCost) -> String {
+    let limit = in_words(most.compile_memory_bytes);
     format!("compiling took more than {limit} of memory; make the module smaller, or split it")
 }
 

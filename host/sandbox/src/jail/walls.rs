@@ -16,8 +16,10 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 use serde::{Deserialize, Serialize};
+use walker_model::UploadCost;
 
 use super::JailLimits;
+use super::child::Instructions;
 
 /// Address space beyond the memory limit: what one module's slots reserve without using it.
 const RESERVED_BYTES: u64 = 64 << 30;
@@ -39,20 +41,19 @@ pub struct Walls {
     pub missing: Vec<String>,
 }
 
-/// Puts up every wall but the last. Called before the process has a second thread: walls stand around threads, and each new
-/// thread inherits those of its maker.
+/// Puts up every wall but the last. Called with no files open but those that the child is to have, and before the process has
+/// a second thread: walls stand around threads, and each new thread inherits those of its maker.
 ///
 /// # Errors
 /// When not even the limits of resources can be set, or the host is gone already.
-pub(super) fn put_up(limits: &JailLimits, host: u32) -> io::Result<Walls> {
+pub(super) fn put_up(instructions: &Instructions) -> io::Result<Walls> {
     let mut walls = Walls::default();
-    close_inherited()?;
     // Where the machine runs out of memory, this process is the one to go.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
-    restrict_resources(limits)?;
+    restrict_resources(&instructions.limits, &instructions.most)?;
     walls.note("a user without rights", drop_root());
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    die_with(host)?;
+    die_with(instructions.host)?;
     rustix::thread::set_no_new_privs(true)?;
     walls.standing.push("no new privileges".into());
     walls.note("landlock: no files, no networks, no signals", restrict_files());
@@ -74,7 +75,7 @@ impl Walls {
 }
 
 /// Whoever started the host may have left it files that end with no program; the child has business with none.
-fn close_inherited() -> io::Result<()> {
+pub(super) fn close_inherited() -> io::Result<()> {
     let open: Vec<RawFd> = fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|fd| *fd > 2)
@@ -86,12 +87,12 @@ fn close_inherited() -> io::Result<()> {
     Ok(())
 }
 
-fn restrict_resources(limits: &JailLimits) -> io::Result<()> {
+fn restrict_resources(limits: &JailLimits, most: &UploadCost) -> io::Result<()> {
     // Only writable memory counts as data, so that the pool's untouched reservations do not.
-    limit(Resource::Data, limits.memory_bytes, 0)?;
-    limit(Resource::As, limits.memory_bytes.saturating_add(RESERVED_BYTES), 0)?;
+    limit(Resource::Data, most.compile_memory_bytes, 0)?;
+    limit(Resource::As, most.compile_memory_bytes.saturating_add(RESERVED_BYTES), 0)?;
     // The kernel first says why, and kills a second later.
-    limit(Resource::Cpu, limits.cpu_seconds, 1)?;
+    limit(Resource::Cpu, most.compile_ms.div_ceil(1000), 1)?;
     limit(Resource::Fsize, limits.artifact_bytes, 0)?;
     limit(Resource::Nofile, OPEN_FILES, 0)?;
     limit(Resource::Core, 0, 0)?;

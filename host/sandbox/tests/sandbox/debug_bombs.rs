@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use walker_model::{Code, Limits};
+use walker_model::{Code, Limits, UploadCost};
 use walker_sandbox::{JailLimits, Stop};
 
 use crate::Test;
@@ -37,7 +37,8 @@ fn costs_a_backtrace_its_lines_at_most() {
     let check = |what: &str, sections: &[(&str, Vec<u8>)]| {
         let module = with_sections(&plain, sections);
         let begun = Instant::now();
-        let lines = RUNTIME.block_on(jail(JailLimits::default()).symbolize(&file(&module), &failure.frames));
+        let lines = RUNTIME
+            .block_on(jail(JailLimits::default(), UploadCost::DEFAULT).symbolize(&file(&module), &failure.frames));
         let took = begun.elapsed();
         // 5 s of processor time and 10 s in all, and a machine that is busy with other tests.
         assert!(took < Duration::from_secs(30), "{what}: {took:?}, {lines:?}");

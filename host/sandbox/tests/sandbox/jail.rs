@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixListener;
 
+use walker_model::UploadCost;
 use walker_sandbox::{AdmitError, JailLimits};
 
 use crate::Test;
@@ -19,7 +20,7 @@ fn refuses_everything_to_who_takes_it_over() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("socket");
     let _listener = UnixListener::bind(&socket).unwrap();
-    let jail = jail(JailLimits::default());
+    let jail = jail(JailLimits::default(), UploadCost::DEFAULT);
     let walls = RUNTIME.block_on(jail.walls()).unwrap();
     let attempts = RUNTIME.block_on(jail.attempts(&socket)).unwrap();
     assert!(attempts.len() >= 25, "{attempts:#?}");
@@ -38,27 +39,30 @@ fn refuses_everything_to_who_takes_it_over() {
 }
 
 fn holds_no_more_than_it_may_in_any_way() {
-    let jail = jail(JailLimits { memory_bytes: 128 << 20, artifact_bytes: 1 << 20, ..JailLimits::default() });
+    let most = UploadCost { compile_memory_bytes: 128 << 20, ..UploadCost::DEFAULT };
+    let jail = jail(JailLimits { artifact_bytes: 1 << 20, ..JailLimits::default() }, most);
     let ended = RUNTIME.block_on(jail.hoard());
     assert!(ended.as_ref().is_err_and(|fault| fault.to_string().contains("more than 128 MiB of memory")), "{ended:?}");
 }
 
 fn ends_at_its_limits() {
-    let check = |limits: JailLimits, expect: &str| {
+    let check = |limits: JailLimits, most: UploadCost, expect: &str| {
         // Large enough to be compiled for a while.
         let function = "(func (param i32) (result i32)".to_owned()
             + &"(local.set 0 (i32.mul (local.get 0) (i32.const 3)))".repeat(400)
             + "(local.get 0))";
         let wasm = core(&function.repeat(500), OK);
-        match admit_within(limits, &wasm) {
+        match admit_within(limits, most, &wasm) {
             Err(AdmitError::Rejected(message)) => assert!(message.contains(expect), "{message}\nlacks {expect:?}"),
             other => panic!("{expect}: {other:?}"),
         }
     };
-    let limits = JailLimits::default();
-    check(JailLimits { max_module_bytes: 1000, ..limits }, "at most 1000 are taken");
-    check(JailLimits { memory_bytes: 48 << 20, ..limits }, "more than 48 MiB of memory");
-    check(JailLimits { wall_seconds: 0, ..limits }, "more than 0 seconds");
-    check(JailLimits { cpu_seconds: 0, ..limits }, "seconds of processor time");
-    check(JailLimits { artifact_bytes: 100 << 10, ..limits }, "larger than 100 KiB");
+    let (limits, most) = (JailLimits::default(), UploadCost::DEFAULT);
+    check(limits, UploadCost { module_bytes: 1000, ..most }, "at most 1000 are taken");
+    check(limits, UploadCost { module_functions: 400, ..most }, "its limit (module_functions) is 400");
+    check(limits, UploadCost { module_types: 0, ..most }, "its limit (module_types) is 0");
+    check(limits, UploadCost { compile_memory_bytes: 48 << 20, ..most }, "more than 48 MiB of memory");
+    check(limits, UploadCost { compile_ms: 0, ..most }, "seconds of processor time");
+    check(JailLimits { wall_seconds: 0, ..limits }, most, "more than 0 seconds");
+    check(JailLimits { artifact_bytes: 100 << 10, ..limits }, most, "larger than 100 KiB");
 }

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use walker_model::Limits;
+use walker_model::{Limits, UploadCost};
 use walker_sandbox::{AdmitError, Bounds, JailLimits};
 
 use crate::Test;
 use crate::admission::{OK, rejected};
 use crate::guest::{contracted, core, text};
-use crate::world::{admit, admit_within, run};
+use crate::world::{RUNTIME, admit, admit_within, file, jail, run};
 
 pub(crate) const TESTS: &[Test] = &[
     ("refuses_too_much_of_anything", refuses_too_much_of_anything),
@@ -30,7 +30,7 @@ fn refuses_too_much_of_anything() {
         assert!(begun.elapsed() < Duration::from_secs(30), "{expect}: {:?}", begun.elapsed());
     };
     let module = |part: &str, count: usize| format!("(module {})", part.repeat(count));
-    check(&module("(func)", 200_001), "has 200001 functions; this host takes at most 200000");
+    check(&module("(func)", 200_001), "has 200001 functions; its limit (module_functions) is 200000");
     check(&module("(type (func))", 100_001), "has 100001 types");
     check(&module(r#"(import "" "" (func))"#, 100_001), "has 100001 imports and exports");
     check(&module("(global i32 (i32.const 0))", 100_001), "has 100001 globals");
@@ -46,10 +46,25 @@ fn refuses_too_much_of_anything() {
 
 fn takes_what_the_operator_allows() {
     let module = core(&"(func)".repeat(100), OK);
-    let limits = |functions| JailLimits { bounds: Bounds { functions, ..Bounds::default() }, ..JailLimits::default() };
-    assert!(admit_within(limits(1000), &module).is_ok());
-    let Err(AdmitError::Rejected(message)) = admit_within(limits(100), &module) else { panic!("taken") };
-    assert!(message.contains("this host takes at most 100"), "{message}");
+    let admit = |globals, module_functions| {
+        let limits = JailLimits { bounds: Bounds { globals, ..Bounds::default() }, ..JailLimits::default() };
+        admit_within(limits, UploadCost { module_functions, ..UploadCost::DEFAULT }, &module)
+    };
+    let cost = admit(1000, 1000).unwrap().cost;
+    assert_eq!(cost.module_bytes, module.len() as u64);
+    assert!((100..200).contains(&cost.module_functions), "{cost:?}");
+    for (globals, functions, expect) in
+        [(0, 1000, "this host takes at most 0"), (1000, 100, "its limit (module_functions) is 100")]
+    {
+        let Err(AdmitError::Rejected(message)) = admit(globals, functions) else { panic!("taken") };
+        assert!(message.contains(expect), "{message}");
+    }
+    // More than the host gives anybody.
+    let jail = jail(JailLimits::default(), UploadCost { module_functions: 100, ..UploadCost::DEFAULT });
+    let Err(AdmitError::Rejected(message)) = RUNTIME.block_on(jail.admit(&file(&module), &UploadCost::CEILING)) else {
+        panic!("taken")
+    };
+    assert!(message.contains("its limit (module_functions) is 100"), "{message}");
 }
 
 /// Few instances of few components, each of which has several of the next: two to the twelfth in all.
@@ -58,7 +73,10 @@ fn survives_instances_of_instances() {
     for _ in 0..12 {
         text = format!("(component {text} (instance (instantiate 0)) (instance (instantiate 0)))");
     }
-    let Err(AdmitError::Rejected(message)) = admit_within(JailLimits::default(), &wasm(&text)) else { panic!("taken") };
+    let Err(AdmitError::Rejected(message)) = admit_within(JailLimits::default(), UploadCost::DEFAULT, &wasm(&text))
+    else {
+        panic!("taken")
+    };
     assert!(message.contains("consists of 4096 core instances; this host takes at most 256"), "{message}");
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::runtime::Runtime;
-use walker_model::{Json, Limits, NodeId, Outcome, WalkerId};
+use walker_model::{Json, Limits, NodeId, Outcome, UploadCost, WalkerId};
 use walker_sandbox::{
     AdmitError, Admitted, Config, Effects, HostFault, Jail, JailLimits, Job, LogLine, Module, Refusal, Reply, Request,
     Sandbox, Stop,
@@ -22,8 +22,8 @@ pub(crate) fn config() -> Config {
     Config { slots: 32, ..Config::default() }
 }
 
-pub(crate) fn jail(limits: JailLimits) -> Jail {
-    Jail::new(std::env::current_exe().unwrap(), config(), limits, std::env::temp_dir())
+pub(crate) fn jail(limits: JailLimits, most: UploadCost) -> Jail {
+    Jail::new(std::env::current_exe().unwrap(), config(), limits, most, std::env::temp_dir())
 }
 
 /// A module in a file without a name, as uploads are.
@@ -34,11 +34,12 @@ pub(crate) fn file(wasm: &[u8]) -> File {
 }
 
 pub(crate) fn admit(wasm: Bytes) -> Result<Admitted, AdmitError> {
-    admit_within(JailLimits::default(), &wasm)
+    admit_within(JailLimits::default(), UploadCost::DEFAULT, &wasm)
 }
 
-pub(crate) fn admit_within(limits: JailLimits, wasm: &[u8]) -> Result<Admitted, AdmitError> {
-    RUNTIME.block_on(jail(limits).admit(&file(wasm)))
+/// What a tenant may have, of a host that allows more.
+pub(crate) fn admit_within(limits: JailLimits, most: UploadCost, wasm: &[u8]) -> Result<Admitted, AdmitError> {
+    RUNTIME.block_on(jail(limits, UploadCost::CEILING).admit(&file(wasm), &most))
 }
 
 pub(crate) fn load(wasm: Bytes) -> Module {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use walker_model::{Quotas, SetQuotas};
-use walker_sandbox::JailLimits;
 
 use super::{BODIES_FOR_ONE, Config, PlainHttp, Secret, cors, parse, proxies, quotas, tls};
 use crate::quotas::QuotaRules;
@@ -65,7 +64,6 @@ impl Config {
         from.read("bodies_memory_bytes", "WALKER_BODIES_MEMORY_BYTES", &mut config.bodies_memory_bytes, parse::bytes);
         from.read("clock_resolution", "WALKER_CLOCK_RESOLUTION", &mut config.clock_resolution, parse::some_time);
         from.read("grace", "WALKER_GRACE", &mut config.grace, parse::duration);
-        from.read("max_module_bytes", "WALKER_MAX_MODULE_BYTES", &mut config.max_module_bytes, parse::bytes);
         from.read("max_body_bytes", "WALKER_MAX_BODY_BYTES", &mut config.max_body_bytes, parse::bytes);
         if config.bodies_memory_bytes / BODIES_FOR_ONE < config.max_body_bytes {
             from.mistakes.push(format!(
@@ -78,10 +76,6 @@ impl Config {
         from.read("keep_days", "WALKER_KEEP_DAYS", &mut config.keep_days, parse::days);
         from.quotas(&mut config.quotas);
         from.table("jail", &mut config.jail);
-        if config.jail.max_module_bytes != JailLimits::default().max_module_bytes {
-            from.mistakes.push("jail.max_module_bytes: is a setting of its own, max_module_bytes".into());
-        }
-        config.jail.max_module_bytes = config.max_module_bytes;
         let to = &mut config.connections;
         from.read("max_connections", "WALKER_MAX_CONNECTIONS", &mut to.max, parse::count);
         from.read("head_timeout", "WALKER_HEAD_TIMEOUT", &mut to.head_timeout, parse::some_time);
@@ -277,6 +271,8 @@ fn is_secret(key: &str) -> bool {
 mod tests {
     use walker_model::Limits;
 
+    use walker_sandbox::JailLimits;
+
     use super::*;
     use crate::config::{Connections, ForwardedHeader, LogFormat, Proxies, Role, TlsFiles};
 
@@ -307,7 +303,7 @@ mod tests {
 
     #[test]
     fn every_setting_is_read() {
-        let file = "data_dir = '/srv/w'\nrole = 'runner'\nlog_format = 'json'\nlog = 'warn'\nmax_module_bytes = '1MiB'\n\
+        let file = "data_dir = '/srv/w'\nrole = 'runner'\nlog_format = 'json'\nlog = 'warn'\n\
                     max_body_bytes = 7\nmodule_cache_bytes = '2GiB'\nmodule_disk_bytes = '3GiB'\ndatabase_url = 'postgres://u:p@h/d'\n\
                     listen = '0.0.0.0:1'\ntls_cert = '/c.pem'\ntls_key = '/k.pem'\nplain_http = false\n\
                     operator_token = '0123456789abcdefghij'\n\
@@ -315,19 +311,18 @@ mod tests {
                     logins_per_address = 8\nlogins_per_account = 9\nsession_lifetime = '2h'\n\
                     trusted_proxies = ['10.0.0.1', '10.1.0.0/16']\nforwarded_header = 'forwarded'\ncors_origins = ['https://app.example']\n\
                     idle_timeout = '2s'\ntransfer_timeout = '3s'\ntransfer_min_bytes = '1KiB'\n\
-                    [limits]\ntime_ms = '5s'\nlive_walkers = 7\n[ceiling]\nmemory_bytes = '64MiB'\n";
+                    [limits]\ntime_ms = '5s'\nlive_walkers = 7\nmodule_bytes = '1MiB'\ncompile_ms = '5s'\n[ceiling]\nmemory_bytes = '64MiB'\n";
         let config = load(&[], &[], file).unwrap();
         assert_eq!(
             (config.role, config.log_format, config.log_filter.as_str()),
             (Role::Runner, LogFormat::Json, "warn")
         );
-        assert_eq!((config.max_module_bytes, config.max_body_bytes), (1 << 20, 7));
+        assert_eq!(config.max_body_bytes, 7);
         assert_eq!((config.module_cache_bytes, config.module_disk_bytes), (2 << 30, 3 << 30));
-        assert_eq!(config.jail.max_module_bytes, 1 << 20);
-        let file = "[jail]\ncpu_seconds = 3\n[jail.bounds]\nfunctions = 7\n";
+        let file = "[jail]\nwall_seconds = 3\n[jail.bounds]\nglobals = 7\n";
         let jail = load(&[], &[], file).unwrap().jail;
-        assert_eq!((jail.cpu_seconds, jail.bounds.functions), (3, 7));
-        assert_eq!(jail.bounds.types, JailLimits::default().bounds.types);
+        assert_eq!((jail.wall_seconds, jail.bounds.globals), (3, 7));
+        assert_eq!(jail.bounds.names, JailLimits::default().bounds.names);
         assert_eq!(config.data_dir, Path::new("/srv/w"));
         assert_eq!((config.logins.per_address.get(), config.logins.per_account.get()), (8, 9));
         assert_eq!(config.clock_resolution, Duration::from_millis(100));
@@ -347,7 +342,8 @@ mod tests {
         assert_eq!(config.connections, connections);
         assert_eq!(config.database_url.as_ref().unwrap().expose(), "postgres://u:p@h/d");
         let QuotaRules { default, ceiling } = config.quotas;
-        assert_eq!((default.limits.time_ms, default.live_walkers), (5_000, 7));
+        assert_eq!((default.limits.time_ms, default.tenant.live_walkers), (5_000, 7));
+        assert_eq!((default.upload.module_bytes, default.upload.compile_ms), (1 << 20, 5_000));
         assert_eq!((default.limits.memory_bytes, ceiling.0.limits.memory_bytes), (64 << 20, 64 << 20));
         let printed = format!("{config:?}");
         assert!(!printed.contains("u:p@h") && !printed.contains("0123456789"), "{printed}");
@@ -357,7 +353,7 @@ mod tests {
     fn all_mistakes_are_told_at_once() {
         let file = "threads = 0\nslot = 1\nrole = ['all']\n\
                     [limits]\nfuel = -1\nfeul = 2\nreports = 6\n[ceiling]\nreports = 5\nfuel = true\nstack_bytes = 1\ncore_instances = 1001\n\
-                    [jail]\nmax_module_bytes = 1\n[jail.bounds]\nlocalls = 1\n";
+                    [jail]\nwall_seconds = 1\n[jail.bounds]\nlocalls = 1\n";
         let env = [("WALKER_LISTEN", "nowhere"), ("WALKER_OPERATOR_TOKEN", "hunter2")];
         let mistakes = load(&[("log_format", "xml")], &env, file).unwrap_err();
         for (place, mention) in [

@@ -40,9 +40,9 @@ async fn publish(
     _: Search<NoQuery>,
     body: ModuleBody,
 ) -> Result<(StatusCode, Json<ModuleAnswer>), Problem> {
-    let place = host.expect_module(tenant, &name).await?;
-    let upload = body.receive(host.spool(), host.config.max_module_bytes).await?;
-    let published = host.publish(tenant, &name, place, upload).await?;
+    let expected = host.expect_module(tenant, &name).await?;
+    let upload = body.receive(host.spool(), expected.most_bytes()).await?;
+    let published = host.publish(tenant, &name, expected, upload).await?;
     let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(ModuleAnswer { status: status.as_u16(), module: published.module.into() })))
 }

@@ -295,7 +295,7 @@ impl Host {
             walker,
             limits,
             weight: quotas.weight(),
-            live_walkers: quotas.live_walkers,
+            live_walkers: quotas.tenant.live_walkers,
             storage: quotas.storage(),
             concurrency: quotas.concurrency(),
         })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
-use walker_model::TenantId;
+use walker_model::{TenantId, UploadCost};
 use walker_sandbox::{AdmitError, Admitted, Artifact, ArtifactCache, Jail, Module, Sandbox};
 
 use super::admissions::{Admissions, Crowded};
@@ -81,14 +81,20 @@ impl Compiled {
         self.admissions.enter(tenant)
     }
 
-    /// Checks and compiles code that nobody knows yet, and keeps the result.
-    pub(crate) async fn admit(&self, place: &Place, sha256: &[u8; 32], code: &File) -> Result<Admitted, AdmitError> {
+    /// Checks and compiles code that nobody knows yet and that may cost so much, and keeps the result.
+    pub(crate) async fn admit(
+        &self,
+        place: &Place,
+        sha256: &[u8; 32],
+        code: &File,
+        most: &UploadCost,
+    ) -> Result<Admitted, AdmitError> {
         let _turn = place.turn().await;
-        self.compile(sha256, code).await
+        self.compile(sha256, code, most).await
     }
 
-    async fn compile(&self, sha256: &[u8; 32], code: &File) -> Result<Admitted, AdmitError> {
-        let admitted = self.jail.admit(code).await?;
+    async fn compile(&self, sha256: &[u8; 32], code: &File, most: &UploadCost) -> Result<Admitted, AdmitError> {
+        let admitted = self.jail.admit(code, most).await?;
         let (disk, artifact, sha256) = (self.disk.clone(), admitted.artifact.clone(), *sha256);
         let in_memory = self.memory.clone();
         let kept = tokio::task::spawn_blocking(move || {
@@ -164,7 +170,9 @@ impl Compiled {
     async fn compile_again(&self, sha256: [u8; 32]) -> Result<Module, Unloadable> {
         let code = self.code(&sha256).await?;
         tracing::info!("compiling a module that this host has not compiled before");
-        let admitted = self.compile(&sha256, &code).await.map_err(|error| Unloadable::Broken(chain(&error)))?;
+        // Whoever published it had the right to; now it costs what this host gives anybody at most.
+        let admitted =
+            self.compile(&sha256, &code, self.jail.most()).await.map_err(|error| Unloadable::Broken(chain(&error)))?;
         load(&self.sandbox, &admitted.artifact)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use walker_model::{TenantId, is_name};
+use walker_model::{Quotas, TenantId, UploadCost, is_name};
 use walker_sandbox::AdmitError;
 
 use super::{Crowded, Place, Upload};
@@ -63,17 +63,31 @@ pub struct Published {
     pub module: ModuleView,
 }
 
+/// An upload that may come in.
+#[derive(Debug)]
+pub struct Expected {
+    place: Place,
+    most: UploadCost,
+}
+
+impl Expected {
+    /// How large it may be, in bytes.
+    pub fn most_bytes(&self) -> u64 {
+        self.most.module_bytes
+    }
+}
+
 impl Host {
     /// Gives an upload of module `name` a place in the line of those that are checked.
     ///
     /// # Errors
     /// When the name is not acceptable, the tenant is suspended, or too many modules come in already.
-    pub async fn expect_module(&self, tenant: TenantId, name: &str) -> Result<Place, Error> {
+    pub async fn expect_module(&self, tenant: TenantId, name: &str) -> Result<Expected, Error> {
         if !is_name(name) {
             return Err(Error::InvalidName(name.to_owned()));
         }
-        self.may_publish(tenant).await?;
-        Ok(self.compiled.expect(tenant)?)
+        let most = self.may_publish(tenant).await?.upload;
+        Ok(Expected { place: self.compiled.expect(tenant)?, most })
     }
 
     /// Checks and compiles an upload, and makes it the active version of module `name`.
@@ -84,7 +98,7 @@ impl Host {
         &self,
         tenant: TenantId,
         name: &str,
-        place: Place,
+        expected: Expected,
         upload: Upload,
     ) -> Result<Published, Error> {
         let Upload { file, sha256 } = upload;
@@ -101,16 +115,20 @@ impl Host {
             let size = file.metadata().map_err(|error| Error::Fault(error.to_string()))?.len();
             self.room_to_store::<Error>(tenant, size, storage).await?;
         }
-        let admitted = self.compiled.admit(&place, &sha256, &file).await.map_err(|error| match error {
-            AdmitError::Rejected(reason) => Error::Rejected(reason),
-            AdmitError::Fault(cause) => Error::Fault(cause),
-        })?;
-        let created = match self.store.publish(tenant, name, &sha256, &file, &admitted.definitions).await? {
-            Stored::Created => true,
-            Stored::Unchanged => false,
-            Stored::NameTaken { walker, module } => return Err(Error::NameTaken { walker, module }),
-            Stored::Unknown => return Err(Error::UnknownModule(name.to_owned())),
-        };
+        let admitted =
+            self.compiled.admit(&expected.place, &sha256, &file, &expected.most).await.map_err(
+                |error| match error {
+                    AdmitError::Rejected(reason) => Error::Rejected(reason),
+                    AdmitError::Fault(cause) => Error::Fault(cause),
+                },
+            )?;
+        let created =
+            match self.store.publish(tenant, name, &sha256, &file, &admitted.definitions, &admitted.cost).await? {
+                Stored::Created => true,
+                Stored::Unchanged => false,
+                Stored::NameTaken { walker, module } => return Err(Error::NameTaken { walker, module }),
+                Stored::Unknown => return Err(Error::UnknownModule(name.to_owned())),
+            };
         self.catalog.forget(tenant);
         // The first invocation finds it in memory.
         if let Err(error) = self.compiled.make_ready(&sha256, &admitted.artifact).await {
@@ -161,9 +179,9 @@ impl Host {
         self.module(tenant, name).await?.ok_or_else(unknown)
     }
 
-    async fn may_publish(&self, tenant: TenantId) -> Result<(), Error> {
+    async fn may_publish(&self, tenant: TenantId) -> Result<Quotas, Error> {
         let terms = self.quotas.terms(tenant).await.map_err(Error::Quotas)?;
-        if terms.is_open { Ok(()) } else { Err(Error::Suspended) }
+        if terms.is_open { Ok(terms.quotas) } else { Err(Error::Suspended) }
     }
 
     /// Stops new invocations of a module's walkers. What runs finishes; results stay readable.

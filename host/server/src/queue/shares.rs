@@ -5,12 +5,12 @@
 use std::collections::{BinaryHeap, HashMap};
 use std::num::NonZero;
 
-use walker_model::{Quotas, TenantId};
+use walker_model::{TenantId, TenantLimits};
 
 /// What a run is taken to cost before the first one has ended: about that of a small walker.
 const FIRST_GUESS: f64 = 50_000.0;
 /// What a tenant weighs for which nothing was set.
-const FIRST_WEIGHT: f64 = Quotas::DEFAULT.weight as f64;
+const FIRST_WEIGHT: f64 = TenantLimits::DEFAULT.weight as f64;
 /// How much a run that ended changes what the next one is taken to cost.
 const LEARNING: f64 = 0.1;
 /// More tenants than this are looked through for some that need not be remembered.

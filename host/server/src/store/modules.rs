@@ -5,7 +5,7 @@ use std::fs::File;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use tokio_postgres::types::Json as Sql;
-use walker_model::{Definition, TenantId};
+use walker_model::{Definition, TenantId, UploadCost};
 
 use super::audit::record;
 use super::read::ModuleRef;
@@ -36,6 +36,8 @@ pub struct VersionView {
     pub created_at: DateTime<Utc>,
     /// What it defines.
     pub walkers: Vec<Definition>,
+    /// What checking and compiling it took; unknown of those that older hosts published.
+    pub cost: Option<UploadCost>,
 }
 
 /// A version as the runner needs it.
@@ -88,7 +90,7 @@ impl Store {
             .scoped(tenant)
             .await?
             .query(
-                "select m.name, m.active_version, v.version, v.sha256, v.created_at, v.definitions
+                "select m.name, m.active_version, v.version, v.sha256, v.created_at, v.definitions, v.cost
                  from modules m join module_versions v on v.module_id = m.id
                  where m.tenant_id = $1 and m.deleted_at is null and ($2::text is null or m.name = $2)
                  order by m.name, v.version desc",
@@ -106,6 +108,7 @@ impl Store {
                 sha256: digest(row.try_get("sha256")?)?,
                 created_at: row.try_get("created_at")?,
                 walkers: row.try_get::<_, Sql<Vec<Definition>>>("definitions")?.0,
+                cost: row.try_get::<_, Option<Sql<UploadCost>>>("cost")?.map(|cost| cost.0),
             };
             modules.last_mut().expect("just pushed").versions.push(version);
         }
@@ -120,6 +123,7 @@ impl Store {
         sha256: &[u8; 32],
         code: &File,
         definitions: &[Definition],
+        cost: &UploadCost,
     ) -> Result<Published, Error> {
         let mut client = self.scoped(tenant).await?;
         let transaction = client.transaction().await?;
@@ -146,10 +150,10 @@ impl Store {
         code::keep(&transaction, sha256, code).await?;
         let version: i32 = transaction
             .query_one(
-                "insert into module_versions (module_id, version, sha256, definitions)
-                 select $1, coalesce(max(version), 0) + 1, $2, $3 from module_versions where module_id = $1
+                "insert into module_versions (module_id, version, sha256, definitions, cost)
+                 select $1, coalesce(max(version), 0) + 1, $2, $3, $4 from module_versions where module_id = $1
                  returning version",
-                &[&module_id, &sha256.as_slice(), &Sql(definitions)],
+                &[&module_id, &sha256.as_slice(), &Sql(definitions), &Sql(cost)],
             )
             .await?
             .get(0);

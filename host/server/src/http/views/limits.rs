@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
-use walker_model::{Limit, Limits, Quotas, SetQuotas, Usage};
+use walker_model::{Limit, Limits, Quotas, SetQuotas, UploadCost, Usage};
 
 /// Numbers by name, in the table's order.
 #[derive(Debug)]
@@ -29,6 +29,17 @@ impl From<Usage> for UsageView {
     fn from(usage: Usage) -> Self {
         let of = |limit: &Limit| Some((limit.usage, usage.get(limit.name)?));
         Self(Numbers(Limits::ALL.iter().filter_map(of).collect()))
+    }
+}
+
+/// What an upload cost: the same keys as its limits.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(in crate::http) struct UploadCostView(Numbers);
+
+impl From<UploadCost> for UploadCostView {
+    fn from(cost: UploadCost) -> Self {
+        Self(Numbers(UploadCost::ALL.iter().filter_map(|limit| Some((limit.name, cost.get(limit.name)?))).collect()))
     }
 }
 
@@ -82,6 +93,7 @@ macro_rules! schema {
 
 schema!(UsageView as "Usage", Limits::ALL.iter(), usage, [Type::Integer], "What a run used, beside its limits.");
 schema!(LimitsView as "Limits", Limits::ALL.iter(), usage, [Type::Integer], "What a run might use: the same keys as its usage.");
+schema!(UploadCostView as "UploadCost", UploadCost::ALL.iter(), name, [Type::Integer], "What an upload cost, beside its limits.");
 schema!(QuotasView as "Quotas", Quotas::all(), name, [Type::Integer], "What a tenant may use.");
 schema!(SetQuotasView as "SetQuotas", Quotas::all(), name, [Type::Integer], "What is set for this tenant alone; the rest is as for all.");
 schema!(QuotasSchema as "QuotaChanges", Quotas::all(), name, [Type::Integer, Type::Null], "What is to be set; null gives back the default.");

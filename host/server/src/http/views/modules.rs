@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use walker_model::{Definition, Field, Json, Settings, micros};
 
 use super::hex;
+use super::limits::UploadCostView;
 use crate::store::{ModuleView, VersionView};
 
 /// One module.
@@ -49,6 +50,8 @@ struct Version {
     created_at: DateTime<Utc>,
     /// The names of the walkers that it defines.
     walkers: Vec<String>,
+    /// What checking and compiling it took, beside the tenant's limits of the same names; null where nobody knows any more.
+    cost: Option<UploadCostView>,
 }
 
 /// A walker as its module defines it.
@@ -108,6 +111,7 @@ impl From<VersionView> for Version {
             sha256: hex(&version.sha256),
             created_at: version.created_at,
             walkers: version.walkers.into_iter().map(|walker| walker.name).collect(),
+            cost: version.cost.map(Into::into),
         }
     }
 }

@@ -8,7 +8,7 @@ use chrono::{NaiveDate, Utc};
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
-use walker_model::{TenantId, WalkerId};
+use walker_model::{TenantId, UploadCost, WalkerId};
 
 use crate::access::{Actor, Reach};
 use crate::store::cancel::{CancelFilter, Cancelled, Stands};
@@ -69,7 +69,7 @@ impl Scene {
         let Granted::New(grant) = store.add_grant(&actor, user.root, None).await.unwrap() else { panic!("is new") };
         for module in ["m", "spare"] {
             let code = tempfile::tempfile().unwrap();
-            store.publish(tenant.id, module, &DIGEST, &code, &[]).await.unwrap();
+            store.publish(tenant.id, module, &DIGEST, &code, &[], &UploadCost::DEFAULT).await.unwrap();
         }
         let client = store.client().await.unwrap();
         client
@@ -177,7 +177,10 @@ impl Scene {
             ("add_key", added(store.add_key(tenant, b"new key", "x", &[], None).await.map(|_| true))),
             ("add_session", added(session.map(|session| session.is_some()))),
             ("add_grant", added(grant.map(|grant| matches!(grant, Granted::New(_))))),
-            ("publish", added(store.publish(tenant, "new", &DIGEST, &code, &[]).await.map(|_| true))),
+            (
+                "publish",
+                added(store.publish(tenant, "new", &DIGEST, &code, &[], &UploadCost::DEFAULT).await.map(|_| true)),
+            ),
             // Nothing of a tenant that cannot be seen goes on record.
             ("record", added(store.record(tenant, "x", "x", json!({})).await.map(|()| false))),
             ("audit", store.audit(Whose::Tenant(tenant), None, None, 1).await.unwrap().len() == 1),
