@@ -4,15 +4,21 @@
 //! Decides nothing about who may see what within a tenant; the statements do.
 
 use deadpool_postgres::Transaction;
-use tokio_postgres::{Client, IsolationLevel, Row, Statement};
+use futures::FutureExt as _;
+use tokio_postgres::{Client, Row, Statement};
 use walker_model::TenantId;
 
 use super::{Error, Parameter, Session, Store};
 
 /// For statements whose best plan depends on their values.
-const OWN_PLAN: &str = "set local plan_cache_mode = force_custom_plan;";
+pub(super) const OWN_PLAN: &str = "set local plan_cache_mode = force_custom_plan;";
+/// For those among them that find their first rows by going through an index in its order. Of a day's tables nothing is known until
+/// they are analysed, and of row-level security the planner thinks that hardly a row passes it: it would fetch all and sort them.
+pub(super) const IN_ORDER: &str = "set local plan_cache_mode = force_custom_plan; set local enable_sort = off;
+    set local enable_bitmapscan = off; set local enable_seqscan = off;";
 /// For all others again.
-const ONE_PLAN: &str = "set local plan_cache_mode = force_generic_plan";
+const ONE_PLAN: &str = "set local plan_cache_mode = force_generic_plan; set local enable_sort = on;
+    set local enable_bitmapscan = on; set local enable_seqscan = on";
 
 /// A connection that speaks for one tenant.
 pub(super) struct Scoped {
@@ -64,11 +70,9 @@ impl Scoped {
     }
 
     /// Reads what there is at one moment with more than one statement.
-    pub(super) async fn moment(&mut self) -> Result<Moment<'_>, Error> {
-        let transaction = self.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
-        let transaction = transaction.read_only(true).start().await?;
-        transaction.batch_execute(&scope(self.tenant)).await?;
-        Ok(Moment(transaction))
+    pub(super) fn moment(&self) -> Moment<'_> {
+        let begin = format!("begin isolation level repeatable read read only; {};", scope(self.tenant));
+        Moment { client: &self.client, begin: Some(begin), is_open: false }
     }
 
     /// Puts the connection back after an answer.
@@ -84,22 +88,55 @@ impl Scoped {
     }
 }
 
-/// Statements that read what there is at one moment.
-pub(super) struct Moment<'a>(Transaction<'a>);
+/// Statements that read what there is at one moment. The transaction begins with the first of them and ends with the last.
+pub(super) struct Moment<'a> {
+    client: &'a deadpool_postgres::Client,
+    /// What is still to be sent before the first.
+    begin: Option<String>,
+    is_open: bool,
+}
 
 impl Moment<'_> {
-    pub(super) async fn query(&self, sql: &str, values: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
-        let statement = self.0.prepare_cached(sql).await?;
-        Ok(self.0.query(&statement, values).await?)
+    /// With a plan made for these values under `settings`, if there are any.
+    pub(super) async fn query(
+        &mut self,
+        settings: &str,
+        sql: &str,
+        values: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Error> {
+        self.send(settings, sql, values, if settings.is_empty() { "" } else { ONE_PLAN }).await
     }
 
-    /// The same, for a statement whose best plan depends on its values.
-    pub(super) async fn query_with_own_plan(&self, sql: &str, values: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
-        let statement = self.0.prepare_cached(sql).await?;
-        let (begin, query, end) =
-            (self.0.batch_execute(OWN_PLAN), self.0.query(&statement, values), self.0.batch_execute(ONE_PLAN));
-        let ((), rows, ()) = tokio::try_join!(begin, query, end)?;
+    /// The last one.
+    pub(super) async fn finish(mut self, sql: &str, values: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
+        let rows = self.send("", sql, values, "commit").await?;
+        self.is_open = false;
         Ok(rows)
+    }
+
+    async fn send(
+        &mut self,
+        before: &str,
+        sql: &str,
+        values: &[Parameter<'_>],
+        after: &str,
+    ) -> Result<Vec<Row>, Error> {
+        let client = self.client;
+        let statement = client.prepare_cached(sql).await?;
+        self.is_open = true;
+        let before = self.begin.take().unwrap_or_default() + before;
+        let also = async |sql: &str| if sql.is_empty() { Ok(()) } else { client.batch_execute(sql).await };
+        let ((), rows, ()) = tokio::try_join!(also(&before), client.query(&statement, values), also(after))?;
+        Ok(rows)
+    }
+}
+
+impl Drop for Moment<'_> {
+    fn drop(&mut self) {
+        // Something failed, or nobody waits any more. What is polled once is sent, and the next one on this connection comes after it.
+        if self.is_open {
+            let _ = self.client.batch_execute("rollback").now_or_never();
+        }
     }
 }
 

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use chrono::{NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::FutureExt as _;
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 use walker_model::{TenantId, UploadCost, WalkerId};
 
+use super::Moment;
 use crate::access::{Actor, Reach};
 use crate::store::cancel::{CancelFilter, Cancelled, Stands};
 use crate::store::grants::Granted;
@@ -296,4 +298,24 @@ async fn what_a_host_of_the_version_before_saves_is_seen_by_whose_it_is() {
     client.execute(save, &[&scene.waiting.uuid]).await.unwrap();
     let view = scene.store.walker(&scene.actor, &scene.waiting).await.unwrap().unwrap();
     assert_eq!(view.fields.as_str(), r#"{"value":5}"#);
+}
+
+#[tokio::test]
+async fn a_moment_that_nobody_waits_for_is_over() {
+    let store = test_postgres::store().await;
+    let scoped = store.scoped(TenantId(1)).await.unwrap();
+    let began = async |moment: &mut Moment<'_>| -> DateTime<Utc> {
+        moment.query("", "select now()", &[]).await.unwrap()[0].get(0)
+    };
+    let mut first = scoped.moment();
+    let at = began(&mut first).await;
+    assert_eq!(began(&mut first).await, at);
+    drop(first);
+    let mut second = scoped.moment();
+    let later = began(&mut second).await;
+    assert!(later > at);
+    // Given up while a statement is on its way.
+    assert!(began(&mut second).now_or_never().is_none());
+    drop(second);
+    assert!(began(&mut scoped.moment()).await > later);
 }
