@@ -2,12 +2,14 @@
 //!
 //! Assumes that what it reads is hostile, and that nothing it holds is secret.
 
+use std::error::Error as _;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use walker_model::{Definition, Frame, UploadCost};
 
@@ -62,8 +64,13 @@ pub fn jail_main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
     match locked_up(&arguments) {
         Ok(code) => code,
         Err(error) => {
-            // Standard error is the parent's to read.
-            let _ = writeln!(io::stderr(), "{error}");
+            // Standard error is the parent's to read, which looks for what the kernel refused.
+            let (mut text, mut cause) = (error.to_string(), error.source());
+            while let Some(error) = cause {
+                text = format!("{text}: {error}");
+                cause = error.source();
+            }
+            let _ = writeln!(io::stderr(), "{text}");
             ExitCode::FAILURE
         }
     }
@@ -135,6 +142,8 @@ fn answer_admit(instructions: &Instructions, wasm: &[u8], meter: Meter) -> io::R
             let fingerprint = engine::fingerprint(&engine);
             (Answer::Admitted { fingerprint, definitions, shape, cost: meter.read(cost) }, native)
         }
+        // The compiler met the limit: the parent says so in words that name it.
+        Err(Rejected(message)) if message.ends_with("(os error 12)") => return Err(Errno::NOMEM.into()),
         Err(Rejected(message)) => (Answer::Rejected(message), Vec::new()),
     })
 }

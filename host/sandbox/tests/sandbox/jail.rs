@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("refuses_everything_to_who_takes_it_over", refuses_everything_to_who_takes_it_over),
     ("ends_at_its_limits", ends_at_its_limits),
     ("holds_no_more_than_it_may_in_any_way", holds_no_more_than_it_may_in_any_way),
+    ("tells_too_little_memory_from_a_fault", tells_too_little_memory_from_a_fault),
 ];
 
 fn refuses_everything_to_who_takes_it_over() {
@@ -43,6 +44,21 @@ fn holds_no_more_than_it_may_in_any_way() {
     let jail = jail(JailLimits { artifact_bytes: 1 << 20, ..JailLimits::default() }, most);
     let ended = RUNTIME.block_on(jail.hoard());
     assert!(ended.as_ref().is_err_and(|fault| fault.to_string().contains("more than 128 MiB of memory")), "{ended:?}");
+}
+
+/// Wherever it runs out: before there is a thread, an engine, a component, or its code.
+fn tells_too_little_memory_from_a_fault() {
+    let wasm = core(&"(func (result i32) (i32.const 1))".repeat(20_000), OK);
+    let (mut refused, mut admitted) = (0, 0);
+    for mib in (0..=320).step_by(16).chain([1 << 10]) {
+        let most = UploadCost { compile_memory_bytes: mib << 20, ..UploadCost::DEFAULT };
+        match admit_within(JailLimits::default(), most, &wasm) {
+            Ok(_) => admitted += 1,
+            Err(AdmitError::Rejected(message)) if message.contains("of memory") => refused += 1,
+            Err(error) => panic!("{mib} MiB: {error:?}"),
+        }
+    }
+    assert!(refused >= 5 && admitted >= 1, "{refused} {admitted}");
 }
 
 fn ends_at_its_limits() {
