@@ -57,6 +57,7 @@ async fn cut(fleet: &Fleet, ledger: &Ledger, number: usize, name: &str, way: Way
     fleet.proxy(at).cut_named(name, way, after);
     let mut asked = 0;
     while fleet.proxy(at).fuses_blown() == blown {
+        assert!(asked < 1_000, "no connection called {name:?} passes {after} bytes, {way:?}");
         let known = (number * 1_000 + asked) as u64;
         asked += 1;
         let kinds = [Kind::Short, Kind::Short, Kind::Short, Kind::FailsFirst, Kind::Batch(known), Kind::Keyed(known)];
