@@ -22,6 +22,7 @@ mod modules;
 mod neighbours;
 mod once;
 mod order;
+mod plans;
 mod postgres;
 mod protection;
 mod readme;

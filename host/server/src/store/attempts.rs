@@ -71,7 +71,7 @@ pub(crate) const AGAIN: &str = concat!(
         update queue q
         set owner = null, claimed_at = null,
             execute_date = now() + make_interval(secs => least(n.backoff * 2.0 ^ least(n.failures, 60), n.max_backoff) * (0.5 + random() / 2))
-        from n where q.id = n.id and q.owner = n.owner and q.attempt = n.attempt and n.failures < n.retries
+        from n where q.id = any(array[n.id]) and q.owner = n.owner and q.attempt = n.attempt and n.failures < n.retries
         returning n.*, q.tenant_id),
      c as (",
     count!("q", "0", "sum(used_fuel)", "sum(used_bytes)"),
@@ -139,7 +139,7 @@ pub(crate) async fn free(session: &Session, orphans: &[Uuid], failure: &Failure)
                 select id, owner, claimed_at from queue where id = any($4)),
              q as (
                 update queue q set owner = null, claimed_at = null from o
-                where q.id = o.id
+                where q.id = any(array[o.id])
                 returning q.tenant_id, q.attempt, o.*),
              a as (
                 insert into attempts (id, attempt, tenant_id, root_id, host, started, code, error, failure)

@@ -23,7 +23,7 @@ pub(crate) const CHECKPOINT: &str = "
 insert into checkpoints (id, tenant_id, attempt, fields, reports, input_bytes)
 select u.id, q.tenant_id, u.attempt, u.fields, u.reports, octet_length(u.fields::text) + octet_length(u.reports::text)
 from unnest($1::uuid[], $2::int4[], $3::int2[], $4::json[], $5::json[]) u(id, owner, attempt, fields, reports)
-join queue q on q.id = u.id and abs(q.owner) = u.owner and q.attempt = u.attempt
+join queue q on q.id = any(array[u.id]) and abs(q.owner) = u.owner and q.attempt = u.attempt
 on conflict (id) do update
     set attempt = excluded.attempt, fields = excluded.fields, reports = excluded.reports, input_bytes = excluded.input_bytes, saved_at = now()
 returning id";

@@ -88,7 +88,8 @@ c as (
     returning q.id, q.tenant_id, q.lane, q.attempt, q.claimed_at, q.input_bytes)
 select c.id, c.tenant_id, c.lane, c.attempt, c.claimed_at, w.walker, w.module_id, w.module_version, w.node_kind, w.node_id,
        w.root_id, w.custom, w.depth, coalesce(k.fields, w.fields) fields, k.reports, c.input_bytes::int8 + coalesce(k.input_bytes, 0) bytes
-from c left join walkers w on w.id = c.id left join checkpoints k on k.id = c.id";
+from c left join lateral (select * from walkers w where w.id = c.id offset 0) w on true
+left join lateral (select * from checkpoints k where k.id = c.id offset 0) k on true";
 
 /// Takes due walkers for `host`.
 pub(crate) async fn claim(

@@ -104,10 +104,10 @@ pub(crate) const COMPLETE: &str = concat!(
         u(id, owner, attempt, root_id, status, http_status, executed_date, fields, reports, custom, error, failure, usage, logs, saved_reports,
           used_fuel, used_bytes, day, stored)),
 d as (
-    delete from queue q using u where q.id = u.id and q.owner = u.owner and q.attempt = u.attempt
+    delete from queue q using u where q.id = any(array[u.id]) and q.owner = u.owner and q.attempt = u.attempt
     returning u.*, q.tenant_id),
 c as (
-    delete from checkpoints c using d where d.saved_reports is not null and c.id = d.id),
+    delete from checkpoints c using d where d.saved_reports is not null and c.id = any(array[d.id])),
 t as materialized (
     select tenant_id, day, count(*) walkers, sum(used_fuel) fuel, sum(used_bytes) bytes, sum(stored) stored from d group by tenant_id, day),
 n as (",

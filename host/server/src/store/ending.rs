@@ -24,7 +24,7 @@ pub(super) fn ending(taken: &str) -> String {
             {taken}
             returning q.id, q.tenant_id, q.attempt, q.claimed_at),
          k as (
-            delete from checkpoints k using d where k.id = d.id returning k.id, k.fields, k.reports),
+            delete from checkpoints k using d where k.id = any(array[d.id]) returning k.id, k.fields, k.reports),
          r as (
             insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, error, failure, saved_reports)
             select d.id, d.tenant_id, w.root_id, $1, d.attempt, $2, d.claimed_at, k.fields, coalesce(k.reports, '[]'), $3, $4,

@@ -15,10 +15,10 @@ impl Store {
                     delete from results r using walkers w
                     where r.id = $1 and w.id = $1 and w.walker = $2 and w.tenant_id = $3 and ($4::uuid is null or w.root_id = $4)
                     returning r.id, {results} bytes),
-                 w as (delete from walkers w using r where w.id = r.id returning {walkers} bytes),
-                 a as (delete from attempts a using r where a.id = r.id returning {attempts} bytes),
-                 l as (delete from logs l using r where l.id = r.id returning {logs} bytes),
-                 g as (delete from grants g using r where g.walker_id = r.id),
+                 w as (delete from walkers w using r where w.id = any(array[r.id]) returning {walkers} bytes),
+                 a as (delete from attempts a using r where a.id = any(array[r.id]) returning {attempts} bytes),
+                 l as (delete from logs l using r where l.id = any(array[r.id]) returning {logs} bytes),
+                 g as (delete from grants g using r where g.walker_id = any(array[r.id])),
                  s as (
                     insert into stored_deltas (tenant_id, day, bytes)
                     select $3, id_day($1), -sum(bytes)

@@ -47,10 +47,10 @@ pub(crate) const LOG: &str = concat!(
     insert into logs (id, attempt, seq, lines)
     select u.id, u.attempt, u.seq, u.lines
     from unnest($1::uuid[], $2::int4[], $3::int2[], $4::int4[], $5::json[]) u(id, owner, attempt, seq, lines)
-    join queue q on q.id = u.id and abs(q.owner) = u.owner and q.attempt = u.attempt
+    join queue q on q.id = any(array[u.id]) and abs(q.owner) = u.owner and q.attempt = u.attempt
     on conflict do nothing
     returning id, octet_length(lines::text) bytes),
-t as (select tenant_id, id, bytes from l join queue using (id)),
+t as (select q.tenant_id, l.id, l.bytes from l join queue q on q.id = any(array[l.id])),
 s as (",
     keep!("t", "bytes"),
     ")

@@ -39,7 +39,7 @@ pub(crate) async fn unqueue(session: &Session, tenant: TenantId) -> Result<(), E
             delete from queue where ctid = any(array(
                 select ctid from queue where tenant_id = $1 and owner is null limit $2 for update skip locked))
             returning id),
-        k as (delete from checkpoints k using q where k.id = q.id)
+        k as (delete from checkpoints k using q where k.id = any(array[q.id]))
         select count(*) from q";
     let statement = session.prepare(sql).await?;
     while session.query_one(&statement, &[&tenant.0, &BATCH]).await?.get::<_, i64>(0) == BATCH {}

@@ -160,7 +160,7 @@ pub(crate) async fn delete_of(session: &Session, day: NaiveDate, tenant: i64) ->
         .filter(|parent| *parent != "walkers")
         .map(|parent| {
             format!(
-                "{parent}_gone as (delete from {parent} p using w where p.id = w.id and {}), ",
+                "{parent}_gone as (delete from {parent} p using w where p.id = any(array[w.id]) and {}), ",
                 within_day("p.id", day)
             )
         })
@@ -172,7 +172,7 @@ pub(crate) async fn delete_of(session: &Session, day: NaiveDate, tenant: i64) ->
             where w.tenant_id = $1 and w.id > $2 and {day} and not exists (select 1 from queue q where q.id = w.id)
             order by w.id limit $3),
          {sides}
-         gone as (delete from walkers p using w where p.id = w.id and {walkers_day} returning p.id)
+         gone as (delete from walkers p using w where p.id = any(array[w.id]) and {walkers_day} returning p.id)
          select (select count(*) from gone), (select id from w order by id desc limit 1), (select count(*) from w)",
         day = within_day("w.id", day),
         walkers_day = within_day("p.id", day),

@@ -15,10 +15,10 @@ pub(super) const OWN_PLAN: &str = "set local plan_cache_mode = force_custom_plan
 /// For those among them that find their first rows by going through an index in its order. Of a day's tables nothing is known until
 /// they are analysed, and of row-level security the planner thinks that hardly a row passes it: it would fetch all and sort them.
 pub(super) const IN_ORDER: &str = "set local plan_cache_mode = force_custom_plan; set local enable_sort = off;
-    set local enable_bitmapscan = off; set local enable_seqscan = off;";
+    set local enable_bitmapscan = off;";
 /// For all others again.
 const ONE_PLAN: &str = "set local plan_cache_mode = force_generic_plan; set local enable_sort = on;
-    set local enable_bitmapscan = on; set local enable_seqscan = on";
+    set local enable_bitmapscan = on";
 
 /// A connection that speaks for one tenant.
 pub(super) struct Scoped {
