@@ -24,12 +24,34 @@ pub(crate) struct Ticker {
 #[derive(Debug, Default)]
 struct Shared {
     stopped: AtomicBool,
-    running: AtomicUsize,
     parked: AtomicBool,
+    /// How many run, counted by as many threads apart: one count, which all write twice a run, goes from core to core each time.
+    running: [Count; COUNTS],
 }
 
-/// Keeps the clock going.
-pub(crate) struct Running<'a>(&'a Shared);
+const COUNTS: usize = 16;
+
+/// On a line of the cache of its own, and of the one that processors fetch along.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Count(AtomicUsize);
+
+impl Shared {
+    fn is_idle(&self) -> bool {
+        self.running.iter().all(|count| count.0.load(SeqCst) == 0)
+    }
+}
+
+thread_local! {
+    /// Which count a thread keeps.
+    static COUNT: usize = {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        THREADS.fetch_add(1, SeqCst) % COUNTS
+    };
+}
+
+/// Keeps the clock going. Counted where it began, wherever it ends.
+pub(crate) struct Running<'a>(&'a Count);
 
 impl Ticker {
     /// # Errors
@@ -48,12 +70,13 @@ impl Ticker {
 
     /// Sets the clock going for one run.
     pub(crate) fn run(&self) -> Running<'_> {
-        self.shared.running.fetch_add(1, SeqCst);
+        let count = &self.shared.running[COUNT.with(|count| *count)];
+        count.0.fetch_add(1, SeqCst);
         // Counted before looking, as the thread parks before counting: one of the two sees the other.
         if self.shared.parked.load(SeqCst) {
             self.wake();
         }
-        Running(&self.shared)
+        Running(count)
     }
 
     fn wake(&self) {
@@ -65,7 +88,7 @@ impl Ticker {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, SeqCst);
+        self.0.0.fetch_sub(1, SeqCst);
     }
 }
 
@@ -86,10 +109,10 @@ fn tick(engine: &EngineWeak, shared: &Shared, every: Duration) {
         thread::sleep(every);
         let Some(engine) = engine.upgrade() else { return };
         engine.increment_epoch();
-        idle = if shared.running.load(SeqCst) == 0 { idle + 1 } else { 0 };
+        idle = if shared.is_idle() { idle + 1 } else { 0 };
         if idle >= IDLE_TICKS {
             shared.parked.store(true, SeqCst);
-            if shared.running.load(SeqCst) == 0 && !shared.stopped.load(SeqCst) {
+            if shared.is_idle() && !shared.stopped.load(SeqCst) {
                 thread::park();
             }
             shared.parked.store(false, SeqCst);

@@ -81,29 +81,50 @@ impl Metering {
 /// About what burns in one tick.
 const YIELD_FUEL: u64 = 2_000_000;
 
-/// Moves an engine's epochs on until it is dropped.
-pub(crate) struct Clock(Arc<AtomicBool>);
+/// Moves an engine's epochs on until it is dropped; slowly while nothing asks for it, lest it disturb the other sides' turns.
+pub(crate) struct Clock(Arc<Ticks>);
+
+#[derive(Default)]
+struct Ticks {
+    is_over: AtomicBool,
+    is_wanted: AtomicBool,
+}
+
+/// For how many ticks the clock goes on at its pace after it was last asked for, and how much slower it is then.
+const IDLE_TICKS: u32 = 100;
+const IDLE_PACE: u32 = 20;
 
 impl Clock {
     /// Starts it.
     pub(crate) fn start(engine: &Engine) -> anyhow::Result<Self> {
-        let goes = Arc::new(AtomicBool::new(true));
+        let ticks = Arc::new(Ticks::default());
         std::thread::Builder::new().name("bare-epochs".into()).spawn({
-            let (engine, goes, tick) = (engine.clone(), goes.clone(), Duration::from_micros(Config::default().tick_us));
+            let (engine, ticks) = (engine.clone(), ticks.clone());
+            let tick = Duration::from_micros(Config::default().tick_us);
             move || {
-                while goes.load(Ordering::Relaxed) {
-                    std::thread::sleep(tick);
+                let mut idle = 0;
+                while !ticks.is_over.load(Ordering::Relaxed) {
+                    std::thread::sleep(if idle < IDLE_TICKS { tick } else { tick * IDLE_PACE });
                     engine.increment_epoch();
+                    idle = if ticks.is_wanted.swap(false, Ordering::Relaxed) { 0 } else { idle + 1 };
                 }
             }
         })?;
-        Ok(Self(goes))
+        Ok(Self(ticks))
+    }
+
+    /// Asks for ticks at their pace for a while.
+    fn want(&self) {
+        // Written only where it is not set: the line is shared by all threads that measure.
+        if !self.0.is_wanted.load(Ordering::Relaxed) {
+            self.0.is_wanted.store(true, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Clock {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.is_over.store(true, Ordering::Relaxed);
     }
 }
 
@@ -113,7 +134,7 @@ pub(crate) struct BareWasmtime {
     metering: Metering,
     engine: Engine,
     pre: contract::ModulePre<State>,
-    _clock: Clock,
+    clock: Clock,
 }
 
 impl BareWasmtime {
@@ -122,11 +143,12 @@ impl BareWasmtime {
         let config = Config { pagemap_scan, ..Config::default() };
         let wasm = walker_harness::module(subject.parts().0);
         let (engine, pre) = link(&config, metering, &component(&wasm)?).map_err(anyhow)?;
-        Ok(Self { subject, metering, _clock: Clock::start(&engine)?, engine, pre })
+        Ok(Self { subject, metering, clock: Clock::start(&engine)?, engine, pre })
     }
 
     /// One run: the walker's fields.
     async fn call(&self, store: &mut Store<State>) -> wasmtime::Result<Result<String, String>> {
+        self.clock.want();
         let fuel = if self.subject == Subject::Spins { SPIN_FUEL } else { FUEL };
         self.metering.bound(store, fuel)?;
         if self.metering == Metering::All {
