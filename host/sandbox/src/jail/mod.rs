@@ -274,6 +274,9 @@ impl Jail {
     }
 }
 
+/// What an author can do about it.
+const SMALLER: &str = "make the module smaller, or split it";
+
 fn cause_of_death(status: ExitStatus, complaint: &str, limits: &JailLimits, most: &UploadCost) -> Died {
     let complaint = complaint.trim();
     // Rust's allocator says so before it aborts; the kernel's refusals surface as errors, for threads as the last one.
@@ -287,12 +290,14 @@ fn cause_of_death(status: ExitStatus, complaint: &str, limits: &JailLimits, most
     };
     Died::OfTheModule(match Signal::from_named_raw(signal) {
         Some(Signal::XCPU) => {
-            format!("compiling took more than {} seconds of processor time", most.compile_ms.div_ceil(1_000))
+            format!(
+                "compiling took more than {} seconds of processor time, its limit (compile_ms); {SMALLER}",
+                most.compile_ms.div_ceil(1_000)
+            )
         }
-        Some(Signal::XFSZ) => format!(
-            "its native code is larger than {}; make the module smaller, or split it",
-            in_words(limits.artifact_bytes)
-        ),
+        Some(Signal::XFSZ) => {
+            format!("its native code is larger than {}; {SMALLER}", in_words(limits.artifact_bytes))
+        }
         Some(Signal::KILL) => {
             return Died::OfTheHost("the jail was killed; the machine may be short of memory".into());
         }
@@ -303,7 +308,7 @@ fn cause_of_death(status: ExitStatus, complaint: &str, limits: &JailLimits, most
 
 fn out_of_memory(most: &UploadCost) -> String {
     let limit = in_words(most.compile_memory_bytes);
-    format!("compiling took more than {limit} of memory; make the module smaller, or split it")
+    format!("compiling took more than {limit} of memory, its limit (compile_memory_bytes); {SMALLER}")
 }
 
 /// Whose fault it is that a child died.

@@ -77,8 +77,12 @@ fn ends_at_its_limits() {
     check(limits, UploadCost { module_bytes: 1000, ..most }, "at most 1000 are taken");
     check(limits, UploadCost { module_functions: 400, ..most }, "its limit (module_functions) is 400");
     check(limits, UploadCost { module_types: 0, ..most }, "its limit (module_types) is 0");
-    check(limits, UploadCost { compile_memory_bytes: 48 << 20, ..most }, "more than 48 MiB of memory");
-    check(limits, UploadCost { compile_ms: 0, ..most }, "seconds of processor time");
+    check(
+        limits,
+        UploadCost { compile_memory_bytes: 48 << 20, ..most },
+        "48 MiB of memory, its limit (compile_memory_bytes)",
+    );
+    check(limits, UploadCost { compile_ms: 0, ..most }, "0 seconds of processor time, its limit (compile_ms)");
     check(JailLimits { wall_seconds: 0, ..limits }, most, "more than 0 seconds");
     check(JailLimits { artifact_bytes: 100 << 10, ..limits }, most, "larger than 100 KiB");
 }
