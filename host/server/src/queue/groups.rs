@@ -59,7 +59,7 @@ impl Rows for Groups {
         row.group.walkers.len()
     }
 
-    fn rest(&self, took: Duration) -> Duration {
+    fn rest(&self, _rows: usize, took: Duration) -> Duration {
         match &self.gives_way {
             Some(lanes) if lanes.has_waiting() => (took * REST).min(LONGEST_REST),
             _ => Duration::ZERO,

@@ -2,6 +2,8 @@
 //!
 //! Decides nothing about who may see what; the statement does. Knows nothing of why somebody reads.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 use walker_model::WalkerId;
@@ -62,6 +64,11 @@ impl Rows for Reads {
 
     fn bytes(_: &Read) -> usize {
         SMALL_WALKER_BYTES
+    }
+
+    /// Nobody waits for others to read as well.
+    fn rest(&self, _rows: usize, _took: Duration) -> Duration {
+        Duration::ZERO
     }
 
     fn is_abandoned(row: &Read) -> bool {

@@ -188,10 +188,10 @@ async fn batches_give_way_to_walkers_that_wait_and_hold_up_no_keyed_one() {
     let lane = Lane { tenant: walker.tenant, walker: walker.walker.clone(), priority: walker.priority };
     let groups = Groups { gives_way: Some(scene.lanes.clone()) };
     let took = Duration::from_millis(10);
-    assert_eq!(groups.rest(took), Duration::ZERO);
+    assert_eq!(groups.rest(1, took), Duration::ZERO);
     scene.lanes.queued(scene.lane(&walker).await, &lane, None);
-    assert!(groups.rest(took) > took && groups.rest(60 * took) < 60 * took);
-    assert_eq!(Groups { gives_way: None }.rest(took), Duration::ZERO);
+    assert!(groups.rest(1, took) > took && groups.rest(1, 60 * took) < 60 * took);
+    assert_eq!(Groups { gives_way: None }.rest(1, took), Duration::ZERO);
 
     let stored = AtomicUsize::new(0);
     let batches = (0..10).map(|_| scene.group(None, 500)).map(async |batch| {
