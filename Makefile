@@ -7,7 +7,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 cargo_walkers := CARGO_TARGET_DIR=$(CURDIR)/target CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo
 
-.PHONY: help setup build walkers run serve test check chaos bench fuzz clean
+.PHONY: help setup build dist walkers run serve test check chaos bench fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -19,6 +19,10 @@ build: setup
 	@echo '==> building the host (some minutes the first time)' >&2
 	@# All binaries at once: chosen one by one, they would get dependencies with other features, built anew.
 	@cargo build --release --locked --workspace --bins
+
+dist: setup ## the host for production, optimised as a whole: target/dist/walker
+	@echo '==> building the host for production (a quarter of an hour the first time)' >&2
+	@cargo build --profile dist --locked --workspace --bins
 
 walkers: build
 	@echo '==> building the example walkers to WebAssembly (some minutes the first time)' >&2
@@ -52,8 +56,8 @@ test: check walkers ## everything that must hold before a change lands
 chaos: walkers ## 300 kills of hosts and Postgres under load; CHAOS_SEED repeats a run, CHAOS_BESIDE=program adds hosts of another version
 	@target/release/walker-chaos
 
-bench: walkers ## speed, as ratios to bare wasmtime and bare Postgres
-	@target/release/walker-bench
+bench: walkers dist ## speed of what `make dist` builds, as ratios to bare wasmtime and bare Postgres
+	@target/dist/walker-bench
 
 fuzz: ## feed the readers of untrusted input with nonsense, a minute each
 	@scripts/setup fuzz
