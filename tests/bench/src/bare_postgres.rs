@@ -1,6 +1,7 @@
 //! The statements of a lifecycle without a host around them: the yardstick for everything that the host does.
 //!
-//! They write into the host's own tables rows that the host itself once wrote, with new ids.
+//! They write into the host's own tables rows that the host itself once wrote, with new ids, and look them up in the host's words: what
+//! was known of an empty queue must not spoil their plans either.
 
 use std::time::{Duration, Instant};
 
@@ -31,17 +32,17 @@ select id, tenant_id, now(), $10::int4, 1, now() from u";
 const SAVE: &str = "
 insert into checkpoints (id, tenant_id, attempt, fields, reports)
 select q.id, q.tenant_id, q.attempt, u.fields, '[]' from unnest($1::uuid[], $2::json[]) u(id, fields)
-join queue q on q.id = u.id and q.owner = $3 and q.attempt = 1";
+join queue q on q.id = any(array[u.id]) and q.owner = $3 and q.attempt = 1";
 
 const COMPLETE: &str = "
 with d as (
     delete from queue q
     using unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::json[], $5::json[], $6::json[], $7::json[])
         u(id, root_id, executed_date, fields, reports, usage, logs)
-    where q.id = u.id and q.owner = $8 and q.attempt = 1
+    where q.id = any(array[u.id]) and q.owner = $8 and q.attempt = 1
     returning u.*, q.tenant_id, q.attempt),
 c as (
-    delete from checkpoints c using d where $9 and c.id = d.id)
+    delete from checkpoints c using d where $9 and c.id = any(array[d.id]))
 insert into results (id, tenant_id, root_id, status, attempt, http_status, executed_date, fields, reports, usage, logs)
 select id, tenant_id, root_id, 2, attempt, 200, executed_date, fields, reports, usage, logs from d
 returning id";
