@@ -45,10 +45,12 @@ pub(crate) async fn measure(plan: Plan) -> anyhow::Result<()> {
     let alone = paced().await?;
     table.row("no uploads", &[cells(&alone).concat(), vec!["0".to_owned()]].concat());
     let checked = Arc::new(AtomicUsize::new(0));
+    // Made before anything is measured: whoever measures must not wait for whoever uploads.
+    let slow: Arc<[u8]> = slow()?.into();
     let mut uploading = JoinSet::new();
     for name in UPLOADERS {
         let token = tenant(&host, name).await?;
-        uploading.spawn(upload(host.address.clone(), token, checked.clone()));
+        uploading.spawn(upload(host.address.clone(), token, slow.clone(), checked.clone()));
     }
     let beside = tokio::select! {
         beside = paced() => beside?,
@@ -66,13 +68,13 @@ pub(crate) async fn measure(plan: Plan) -> anyhow::Result<()> {
 }
 
 /// Uploads modules one after another; returns only when something is wrong.
-async fn upload(address: String, token: String, checked: Arc<AtomicUsize>) -> anyhow::Result<()> {
+async fn upload(address: String, token: String, slow: Arc<[u8]>, checked: Arc<AtomicUsize>) -> anyhow::Result<()> {
     let zeros = vec![0; 32 << 20];
-    let slow = slow()?;
     for round in 0_u64.. {
         // Never the same twice, or it would not be checked again.
-        let large = [walker_harness::module("faults"), padding(16 << 20, &round.to_le_bytes())].concat();
-        for (code, status) in [(&large, 201), (&slow, 422), (&zeros, 422)] {
+        let large = move || [walker_harness::module("faults"), padding(16 << 20, &round.to_le_bytes())].concat();
+        let large = tokio::task::spawn_blocking(large).await?;
+        for (code, status) in [(&*large, 201), (&*slow, 422), (&*zeros, 422)] {
             // The answer may come before all was read.
             let mut connection = Connection::open(&address).await?;
             let put = request("PUT", "/modules/large", &token, code);
