@@ -22,12 +22,13 @@ async fn connect(database: &str) -> tokio_postgres::Client {
     client
 }
 
-/// What was read so far of all tables that hold walkers, once all sessions have told. But for the index of lanes: what waits in
-/// them is counted a few times a second, up to a bound.
+/// What was read so far of the keys of all tables that hold walkers, and of whole tables, once all sessions have told. But for what a host
+/// does by the clock, so that a slow machine reads no more: it counts what waits, by other indexes, and looks through all of the queue for the
+/// walkers of dead hosts.
 async fn read(database: &tokio_postgres::Client) -> i64 {
-    let sql = "select (select coalesce(sum(seq_tup_read), 0) from pg_stat_user_tables where relname ~ $1)::int8
+    let sql = "select (select coalesce(sum(seq_tup_read), 0) from pg_stat_user_tables where relname ~ $1 and relname <> 'queue')::int8
                     + (select coalesce(sum(idx_tup_read), 0) from pg_stat_user_indexes
-                       where relname ~ $1 and indexrelname <> 'queue_lane')::int8";
+                       where relname ~ $1 and indexrelname ~ '_pkey$')::int8";
     let mut last = -1;
     loop {
         let tables = "^(queue|checkpoints|(walkers|results|attempts|logs)(_[0-9]+)?)$";
