@@ -21,8 +21,8 @@ const MAX_ROWS: usize = 500;
 /// From here on a batch is worth a connection of its own (62k rows/s at 50, 101k at 200, 112k at 1,000).
 const FULL_ROWS: usize = 200;
 const FULL_BYTES: usize = 1 << 20;
-/// A connection that has written so many rows rests for as long as that took, so that the next statement brings twice as many; it costs
-/// Postgres a fifth less for each. At half of the load that a host can bear, batches are smaller than this and nobody waits.
+/// A connection that has written so many rows rests for as long as that took, so that the next statement brings more; each then costs
+/// Postgres a tenth to a fifth less (`docs/decisions/0004-batches-without-a-timer.md`). At low load batches are smaller than this and nobody waits.
 const MANY_ROWS: usize = 32;
 const LONGEST_REST: Duration = Duration::from_millis(5);
 /// A statement that takes longer than this holds up what came after it, so that another connection takes that.
